@@ -1,0 +1,166 @@
+"""Addresses: where a server listens, as a value without I/O.
+
+One form everywhere: a string or a ``(host, port)`` pair. Parsing checks the form only; whether a
+host exists is found out by whoever connects.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Optional, Union
+from urllib.parse import parse_qsl, unquote, urlencode
+
+from .errors import AddressError
+
+__all__ = ["Address", "AddressLike", "parse_address"]
+
+AddressLike = Union[str, "tuple[str, int]", "Address"]
+
+FORMS = """accepted forms:
+  ("10.0.0.7", 11111)  "10.0.0.7:11111"  "tcp://host:port"  "[::1]:11111"
+  "unix:///run/user/1000/farm.sock"
+  "local"  "local?workers=4"
+and ?workers=N after any of them"""
+
+#: What a socket path may be at most, in bytes: ``sun_path`` is 108 on Linux and 104 on BSD and
+#: macOS, with its final NUL.
+UNIX_PATH_LIMIT = 103
+
+_OPTIONS = {
+    "tcp": {"workers"},
+    "unix": {"workers"},
+    "local": {"workers", "python"},
+}
+
+_HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<host>[^\[\]:/@\s]+)):(?P<port>[^:]*)")
+
+
+@dataclass(frozen=True)
+class Address:
+    """One place to connect to or to listen on.
+
+    Attributes:
+        kind: ``"tcp"``, ``"unix"`` or ``"local"``.
+        host: The host name or IP address of a TCP address, without brackets.
+        port: The port of a TCP address; 0 lets the system choose when listening.
+        path: The socket path of a Unix address.
+        options: What followed the ``?``, as strings.
+    """
+
+    kind: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def workers(self) -> Optional[int]:
+        """How many workers to use there at most, or None when the address does not say."""
+        number = self.options.get("workers")
+        return None if number is None else int(number)
+
+    @property
+    def endpoint(self) -> str:
+        """The address without its options: what identifies the server."""
+        if self.kind == "tcp":
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            return f"{host}:{self.port}"
+        if self.kind == "unix":
+            return f"unix://{self.path}"
+        return self.kind
+
+    def __str__(self) -> str:
+        if not self.options:
+            return self.endpoint
+        return f"{self.endpoint}?{urlencode(self.options, safe='/')}"
+
+
+def parse_address(address: AddressLike) -> Address:
+    """Turn any accepted form of address into an `Address`.
+
+    Args:
+        address: A string, a ``(host, port)`` pair, or an `Address`, which is returned as it is.
+
+    Raises:
+        AddressError: The address has none of the accepted forms; the text quotes it.
+    """
+    if isinstance(address, Address):
+        return address
+    if isinstance(address, tuple):
+        return _parse_pair(address)
+    if not isinstance(address, str):
+        raise _error(address, f"a {type(address).__name__} is not an address")
+    return _parse_text(address)
+
+
+def _parse_pair(pair: tuple[str, int]) -> Address:
+    if len(pair) != 2 or not isinstance(pair[0], str) or not _is_port(pair[1]):
+        raise _error(pair, "a tuple must be (host, port), port a number from 0 to 65535")
+    host, port = pair
+    if not host or any(character in "[]/@?" or character.isspace() for character in host):
+        raise _error(pair, f"{host!r} is not a host")
+    return Address("tcp", host=host, port=port)
+
+
+def _parse_text(text: str) -> Address:
+    body, question, query = text.partition("?")
+    scheme, separator, rest = body.partition("://")
+    if not separator:
+        scheme, rest = ("local", "") if body == "local" else ("tcp", body)
+    if scheme not in _OPTIONS:
+        raise _error(text, f"{scheme}:// is not a scheme that farm knows")
+    options = _parse_options(text, scheme, query) if question else {}
+    if scheme == "unix":
+        return Address("unix", path=_parse_path(text, rest), options=options)
+    if scheme == "local":
+        if rest:
+            raise _error(text, "local takes no host")
+        return Address("local", options=options)
+    match = _HOST_PORT.fullmatch(rest)
+    if match is None:
+        raise _error(text, "expected host:port, with an IPv6 address in brackets")
+    number = match["port"]
+    if not (number.isascii() and number.isdigit() and _is_port(int(number))):
+        raise _error(text, f"{number!r} is not a port from 0 to 65535")
+    host = match["v6"] if match["v6"] is not None else match["host"]
+    if not host:
+        raise _error(text, "the host is empty")
+    return Address("tcp", host=host, port=int(number), options=options)
+
+
+def _parse_path(text: str, rest: str) -> str:
+    path = unquote(rest)
+    if not path.startswith("/"):
+        raise _error(text, "a socket's path must be absolute: unix:///path")
+    if "\0" in path:
+        raise _error(text, "a socket's path cannot hold a NUL")
+    if len(path.encode("utf-8", "surrogateescape")) > UNIX_PATH_LIMIT:
+        raise _error(text, f"a socket's path is at most {UNIX_PATH_LIMIT} bytes long")
+    return path
+
+
+def _parse_options(text: str, scheme: str, query: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
+    except ValueError:
+        raise _error(text, f"{query!r} is not a list of name=value pairs") from None
+    options = dict(pairs)
+    known = _OPTIONS[scheme]
+    for name in options:
+        if name not in known:
+            accepted = ", ".join(sorted(known))
+            raise _error(text, f"{scheme} takes no option {name!r} (only {accepted})")
+    workers = options.get("workers", "1")
+    if not (workers.isascii() and workers.isdigit() and int(workers) > 0):
+        raise _error(text, f"workers={workers} is not a number above 0")
+    return options
+
+
+def _is_port(value: object) -> bool:
+    return type(value) is int and 0 <= value <= 65535
+
+
+def _error(address: object, why: str) -> AddressError:
+    return AddressError(f"bad address {address!r}: {why}\n{FORMS}")

@@ -1,0 +1,155 @@
+"""Every error that farm raises.
+
+::
+
+    FarmError
+    ├── AddressError (ValueError)          an address that cannot be understood
+    ├── InvalidTaskError                   something that is not a task was submitted
+    ├── SerializationError                 a task, argument or result cannot travel
+    ├── UnsupportedError                   this server, engine or release cannot do that
+    ├── NoKernelError (RuntimeError)       there is no current kernel
+    ├── KernelEndedError (RuntimeError)    the kernel ended before the task did
+    ├── KernelCreationError                an address did not answer as it should
+    │   ├── AuthError                      one side would not accept the other
+    │   └── ProtocolError                  the peer does not speak farm's protocol
+    │       └── IncompatibleVersionError   it speaks another version of it
+    ├── TaskExecutionError                 the task raised, on a server
+    └── WorkerLostError                    the worker died under the task
+
+Errors store what they were made from; their text is made in ``__str__`` or at the place that
+raises them, and always says what was wrong, where, and what to do next.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+__all__ = [
+    "AddressError",
+    "AuthError",
+    "FarmError",
+    "IncompatibleVersionError",
+    "InvalidTaskError",
+    "KernelCreationError",
+    "KernelEndedError",
+    "NoKernelError",
+    "ProtocolError",
+    "SerializationError",
+    "TaskExecutionError",
+    "UnsupportedError",
+    "WorkerLostError",
+]
+
+
+class FarmError(Exception):
+    """The root of all errors that farm raises."""
+
+
+class AddressError(FarmError, ValueError):
+    """An address that cannot be understood; quotes it and shows the accepted forms."""
+
+
+class InvalidTaskError(FarmError):
+    """A task that is neither a callable nor a string ``"package.module:qualified.name"``."""
+
+
+class SerializationError(FarmError):
+    """Something cannot travel to or from a server; names the object and the path to it."""
+
+
+class UnsupportedError(FarmError):
+    """What was asked for cannot be done here; says by whom, and what can."""
+
+
+class NoKernelError(FarmError, RuntimeError):
+    """There is no current kernel."""
+
+
+class KernelEndedError(FarmError, RuntimeError):
+    """The kernel ended before the task did, or before it was submitted."""
+
+
+class KernelCreationError(FarmError):
+    """A server could not be reached, or would not serve."""
+
+
+class AuthError(KernelCreationError):
+    """One side did not accept the other's proof of who it is."""
+
+
+class ProtocolError(KernelCreationError):
+    """The peer sent what the protocol does not allow, or is not a farm peer at all."""
+
+
+class IncompatibleVersionError(ProtocolError):
+    """The two sides have no protocol version in common.
+
+    Args:
+        ours: The lowest and highest version that this side speaks.
+        theirs: The lowest and highest version that the peer speaks.
+    """
+
+    def __init__(self, ours: tuple[int, int], theirs: tuple[int, int]) -> None:
+        super().__init__(ours, theirs)
+        self.ours = ours
+        self.theirs = theirs
+
+    def __str__(self) -> str:
+        older = "the peer" if self.theirs[1] < self.ours[0] else "this side"
+        return (
+            f"this side speaks protocol {_span(self.ours)}, the peer {_span(self.theirs)}; "
+            f"upgrade farm on {older}"
+        )
+
+
+class TaskExecutionError(FarmError):
+    """A task failed on a server.
+
+    The original exception is ``__cause__`` when it could be rebuilt here.
+
+    Args:
+        report: The error in one line, for example ``"ZeroDivisionError: division by zero"``.
+        description: The remote traceback, as text.
+        worker: Which worker ran the task, for example ``"worker 1 at 127.0.0.1:11111"``.
+    """
+
+    def __init__(self, report: str, description: str = "", worker: Optional[str] = None) -> None:
+        super().__init__(report, description, worker)
+        self.report = report
+        self.description = description
+        self.worker = worker
+
+    def __str__(self) -> str:
+        where = f" (on {self.worker})" if self.worker else ""
+        remote = f"\n\n{self.description.rstrip()}" if self.description else ""
+        return f"{self.report}{where}{remote}"
+
+
+class WorkerLostError(FarmError):
+    """The worker died under the task as often as the task may be started.
+
+    Args:
+        task: The name of the task.
+        worker: Which worker died last, for example ``"worker 1 at 127.0.0.1:11111"``.
+        reason: How it died: a signal, an exit status, or a lost connection.
+        attempts: How often the task was started.
+    """
+
+    def __init__(self, task: str, worker: str, reason: str, attempts: int) -> None:
+        super().__init__(task, worker, reason, attempts)
+        self.task = task
+        self.worker = worker
+        self.reason = reason
+        self.attempts = attempts
+
+    def __str__(self) -> str:
+        times = "once" if self.attempts == 1 else f"{self.attempts} times"
+        return (
+            f"task {self.task} was started {times}, and each time its worker died; "
+            f"last {self.worker}: {self.reason}"
+        )
+
+
+def _span(versions: tuple[int, int]) -> str:
+    low, high = versions
+    return str(low) if low == high else f"{low} to {high}"

@@ -1,0 +1,458 @@
+"""Moves a connection's bytes over a socket: the only module of farm-common that knows sockets.
+
+A `Stream` is a socket, a security layer and a `Connection`. It is made by `client_handshake` or
+`server_handshake`, which block until both sides trust each other, within a `Deadline`. After
+that the socket's own mode decides: on a blocking socket `send` returns when all is written, on a
+non-blocking one when the kernel takes no more.
+
+One thread may receive while others send; senders exclude each other.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
+
+from .address import Address
+from .connection import Connection, Happening
+from .deadline import Deadline
+from .errors import AuthError, ProtocolError
+from .frames import Buffer, Frame, Kind
+from .handshake import (
+    NEW_SESSION,
+    ClientHello,
+    Offer,
+    Preamble,
+    Refusal,
+    Select,
+    ServerHello,
+)
+from .security import Authenticator, Layer
+from .states import Role, State
+
+__all__ = [
+    "HANDSHAKE_SECONDS",
+    "Greeting",
+    "Stream",
+    "allocate",
+    "client_handshake",
+    "connect",
+    "connect_stream",
+    "physical_memory",
+    "server_handshake",
+]
+
+#: How long a peer has from its first byte until both sides trust each other.
+HANDSHAKE_SECONDS = 10.0
+
+#: What a layer's own handshake may take, in bytes received.
+_LAYER_LIMIT = 256 * 1024
+
+_CHUNK = 64 * 1024  # below malloc's mmap threshold: a larger one costs page faults each time
+_SOCKET_BUFFER = 1 << 20
+_SEGMENTS = 64  # of one sendmsg; IOV_MAX is 1024 on Linux and at least 16 everywhere
+_PIECE = 1 << 29  # of one sendmsg or recv; some kernels fail from 2 GiB on
+_WRAP_PIECE = 256 * 1024
+
+
+def allocate(size: int) -> Any:
+    """Writable memory of `size` bytes, not set to zero where that can be had.
+
+    Zeroing halves the speed of receiving large values. Only NumPy hands out memory as it comes,
+    so it is used where somebody else has imported it already: where large values are arrays.
+    """
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and size > _CHUNK:
+        empty = getattr(numpy, "empty", None)  # absent while NumPy itself is being imported
+        if empty is not None:
+            return empty(size, "u1")
+    return bytearray(size)
+
+
+def physical_memory() -> int:
+    """The machine's memory in bytes: no frame can be larger."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not POSIX, or not told
+        return 1 << 36
+
+
+class Stream:
+    """A connection over a socket.
+
+    Args:
+        sock: A connected socket; the stream closes it.
+        connection: The state machine of this end.
+        layer: The security layer, once the handshake has chosen one.
+    """
+
+    def __init__(self, sock: socket.socket, connection: Connection, layer: Layer) -> None:
+        self.sock = sock
+        self.connection = connection
+        self.layer = layer
+        self._clear = layer.transparent
+        self._lock = threading.Lock()
+        self._out: deque[memoryview] = deque()
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self.sock.fileno()
+
+    def receive(self) -> list[Happening]:
+        """Read once from the socket and return what that completes, possibly nothing.
+
+        Raises:
+            BlockingIOError: The socket does not block, and nothing is there.
+            EOFError: The peer closed; ConnectionError: the connection broke.
+            ProtocolError: The peer broke the protocol.
+        """
+        if self._clear:
+            target = self.connection.target()
+            if target is not None:
+                size = self.sock.recv_into(target[:_PIECE])
+                if not size:
+                    raise EOFError("the peer closed the connection in the middle of a frame")
+                return self.connection.filled(size)
+        data = self.sock.recv(_CHUNK)
+        if not data:
+            self.layer.eof()
+            whole = "" if self.connection.idle else " in the middle of a frame"
+            raise EOFError(f"the peer closed the connection{whole}")
+        if self._clear:
+            return self.connection.receive_data(data)
+        plain, answer = self.layer.feed(data)
+        if answer:
+            with self._lock:
+                self._out.append(memoryview(answer))
+                self._flush()
+        return self.connection.receive_data(plain) if plain else []
+
+    def send(self, segments: Sequence[Buffer]) -> bool:
+        """Write segments after everything sent before.
+
+        The segments must not change until they are written.
+
+        Returns:
+            Whether all is written; never False on a blocking socket.
+
+        Raises:
+            ConnectionError, OSError: The connection broke.
+        """
+        with self._lock:
+            if self._clear:
+                if not self._out and len(segments) == 1:
+                    # The common case: one small frame, which the kernel takes at once.
+                    first = segments[0]
+                    try:
+                        sent = self.sock.send(first)
+                    except BlockingIOError:
+                        sent = 0
+                    if sent == len(first):
+                        return True
+                    self._out.append(memoryview(first)[sent:])
+                else:
+                    self._out.extend(memoryview(segment).cast("B") for segment in segments)
+            else:
+                self._out.extend(self._wrapped(segments))
+            return self._flush()
+
+    def flush(self) -> bool:
+        """Write what `send` could not; return whether all is written."""
+        with self._lock:
+            return self._flush()
+
+    @property
+    def writing(self) -> bool:
+        """Whether something waits to be written."""
+        return bool(self._out)
+
+    def close(self) -> None:
+        """Close the socket, also for other processes that share it; twice is no error."""
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # not connected any more
+        self.sock.close()
+
+    def _wrapped(self, segments: Sequence[Buffer]) -> list[memoryview]:
+        pieces: list[memoryview] = []
+        for segment in segments:
+            view = memoryview(segment).cast("B")
+            for start in range(0, len(view), _WRAP_PIECE):
+                pieces.append(memoryview(self.layer.wrap(view[start : start + _WRAP_PIECE])))
+        return pieces
+
+    def _flush(self) -> bool:
+        out = self._out
+        while out:
+            try:
+                if len(out) == 1:
+                    sent = self.sock.send(out[0][:_PIECE])
+                else:
+                    sent = self.sock.sendmsg(_batch(out))
+            except BlockingIOError:
+                return False
+            while out and sent >= len(out[0]):
+                sent -= len(out.popleft())
+            if sent:
+                out[0] = out[0][sent:]
+        return True
+
+
+def _batch(out: deque[memoryview]) -> list[memoryview]:
+    batch: list[memoryview] = []
+    total = 0
+    for segment in out:
+        if len(batch) == _SEGMENTS or total >= _PIECE:
+            break
+        batch.append(segment[: _PIECE - total])
+        total += len(batch[-1])
+    return batch
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """What a client knows of the server once the handshake is over."""
+
+    stream: Stream
+    hello: ServerHello
+    preamble: Preamble
+
+
+def connect(address: Address, deadline: Deadline) -> socket.socket:
+    """Open a socket to a TCP or Unix address, with farm's socket options.
+
+    Raises:
+        OSError: Nobody listens there, or no such host; TimeoutError: no answer in time.
+    """
+    try:
+        if address.kind == "unix":
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                sock.settimeout(deadline.remaining())
+                sock.connect(address.path)
+            except BaseException:
+                sock.close()
+                raise
+        else:
+            sock = socket.create_connection((address.host, address.port), deadline.remaining())
+    except socket.timeout:  # not a TimeoutError before 3.10
+        raise TimeoutError(f"no answer from {address.endpoint} in time") from None
+    tune(sock)
+    return sock
+
+
+def tune(sock: socket.socket) -> None:
+    """Set the options that every connection of farm has."""
+    if sock.family != getattr(socket, "AF_UNIX", None):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    else:
+        # TCP sizes its buffers itself, and a size that is set would turn that off.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
+
+
+def connect_stream(
+    address: Address,
+    auth: Authenticator,
+    hello: ClientHello,
+    deadline: Deadline,
+    session: bytes = NEW_SESSION,
+) -> Greeting:
+    """Connect to a server and introduce this side.
+
+    Args:
+        address: A TCP or Unix address.
+        auth: The security mechanism to use; no other is accepted.
+        hello: What to say of this side.
+        deadline: For all of it.
+        session: The session that this connection replaces, if any.
+
+    Raises:
+        AuthError, ProtocolError, IncompatibleVersionError: The server will not do, now or later.
+        OSError, EOFError: It could not be reached, does not answer, or is busy; it may later.
+    """
+    sock = connect(address, deadline)
+    try:
+        return client_handshake(sock, address, auth, hello, deadline, session)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def client_handshake(
+    sock: socket.socket,
+    address: Address,
+    auth: Authenticator,
+    hello: ClientHello,
+    deadline: Deadline,
+    session: bytes = NEW_SESSION,
+) -> Greeting:
+    """Do the client's part of the handshake over a connected socket; see `connect_stream`."""
+    connection = Connection(Role.CLIENT, frame_limit=hello.frame_limit, allocate=allocate)
+    driver = _Handshake(sock, connection, deadline)
+    driver.send(connection.send_preamble(session))
+    preamble = driver.next()
+    assert isinstance(preamble, Preamble)
+    offer = Offer.decode(_admitted(driver.next()).body)
+    if auth.name not in offer.mechanisms:
+        raise AuthError(_no_common_mechanism(address, auth.name, offer.mechanisms))
+    driver.send(*connection.send(Kind.SELECT, Select(auth.name).encode()))
+    layer = auth.client_layer(address)
+    driver.secure(layer, b"")
+    driver.send(*connection.send(Kind.HELLO, hello.encode()))
+    answer = ServerHello.decode(_admitted(driver.next()).body)
+    return Greeting(driver.stream(), answer, preamble)
+
+
+def server_handshake(
+    sock: socket.socket,
+    start: bytes,
+    auths: Sequence[Authenticator],
+    greet: Callable[[ClientHello, Preamble], ServerHello],
+    deadline: Deadline,
+    frame_limit: int,
+) -> tuple[Stream, ClientHello]:
+    """Do the server's part of the handshake over an accepted socket.
+
+    Args:
+        sock: The socket.
+        start: What was read from it already; at least the client's preamble.
+        auths: The mechanisms to offer, best first.
+        greet: Makes this side's hello from the client's; may raise `AuthError`.
+        deadline: For all of it.
+        frame_limit: The largest frame to accept once the connection is open, in bytes.
+
+    Raises:
+        AuthError, ProtocolError, OSError, EOFError: There is no session.
+    """
+    connection = Connection(Role.SERVER, frame_limit=frame_limit, allocate=allocate)
+    driver = _Handshake(sock, connection, deadline)
+    # A peer of another version must learn ours, so the preamble goes out in any case.
+    try:
+        preamble = driver.next(start)
+        assert isinstance(preamble, Preamble)
+    finally:
+        driver.send(connection.send_preamble() if connection.version else Preamble().encode())
+    names = tuple(auth.name for auth in auths)
+    driver.send(*connection.send(Kind.OFFER, Offer(names).encode()))
+    select = Select.decode(_frame(driver.next()).body)
+    chosen = [auth for auth in auths if auth.name == select.mechanism]
+    if not chosen:
+        raise AuthError(f"the client selected {select.mechanism!r}, which was not offered")
+    driver.secure(chosen[0].server_layer(), connection.take_rest())
+    hello: ClientHello = ClientHello.decode(_frame(driver.next()).body)
+    try:
+        answer = greet(hello, preamble)
+    except AuthError as error:
+        driver.send(*connection.send(Kind.REFUSE, Refusal("auth", str(error)).encode()))
+        raise
+    driver.send(*connection.send(Kind.HELLO, answer.encode()))
+    return driver.stream(), hello
+
+
+class _Handshake:
+    """Drives a connection over a blocking socket until it is open."""
+
+    def __init__(self, sock: socket.socket, connection: Connection, deadline: Deadline) -> None:
+        self._sock = sock
+        self._connection = connection
+        self._deadline = deadline
+        self._layer: Optional[Layer] = None
+        self._happened: deque[Happening] = deque()
+
+    def next(self, data: bytes = b"") -> Happening:
+        """The next thing that the peer says; `data` was received from it already."""
+        while not self._happened:
+            if not data:
+                data = self._receive()
+            if self._layer is not None:
+                data, answer = self._layer.feed(data)
+                self._write(answer)
+            if data:
+                self._happened.extend(self._connection.receive_data(data))
+            data = b""
+        return self._happened.popleft()
+
+    def send(self, *segments: Buffer) -> None:
+        for segment in segments:
+            self._write(segment if self._layer is None else self._layer.wrap(segment))
+
+    def secure(self, layer: Layer, data: bytes) -> None:
+        """Run the layer's own handshake; `data` was received from the peer already."""
+        self._layer = layer
+        self._write(layer.start())
+        received = 0
+        while True:
+            received += len(data)
+            if received > _LAYER_LIMIT:
+                raise ProtocolError("the peer's security handshake does not end")
+            plain, answer = layer.feed(data) if data else (b"", b"")
+            self._write(answer)
+            if layer.established:
+                break
+            data = self._receive()
+        self._connection.layer_established()
+        if plain:
+            self._happened.extend(self._connection.receive_data(plain))
+
+    def stream(self) -> Stream:
+        assert self._layer is not None
+        assert self._connection.state is State.OPEN
+        self._sock.settimeout(None)
+        return Stream(self._sock, self._connection, self._layer)
+
+    def _write(self, data: Buffer) -> None:
+        if len(data):
+            self._limited(lambda: self._sock.sendall(data))
+
+    def _receive(self) -> bytes:
+        data = self._limited(lambda: self._sock.recv(_CHUNK))
+        if not data:
+            raise EOFError("the peer closed the connection during the handshake")
+        return data
+
+    def _limited(self, operation: Callable[[], Any]) -> Any:
+        remaining = self._deadline.remaining()
+        if remaining == 0:
+            raise TimeoutError("the peer was too slow during the handshake")
+        try:
+            self._sock.settimeout(remaining)
+            return operation()
+        except socket.timeout:  # not a TimeoutError before 3.10
+            raise TimeoutError("the peer was silent during the handshake") from None
+
+
+def _frame(happening: Happening) -> Frame:
+    if not isinstance(happening, Frame):
+        raise ProtocolError("expected a frame")
+    return happening
+
+
+def _admitted(happening: Happening) -> Frame:
+    """The frame, unless the server refused."""
+    frame = _frame(happening)
+    if frame.kind != Kind.REFUSE:
+        return frame
+    refusal = Refusal.decode(frame.body)
+    if refusal.reason == "auth":
+        raise AuthError(f"the server refused: {refusal.message}")
+    if refusal.reason in ("busy", "draining"):
+        raise ConnectionRefusedError(f"the server refused: {refusal.message}")
+    raise ProtocolError(f"the server refused: {refusal.message}")
+
+
+def _no_common_mechanism(address: Address, ours: str, theirs: Sequence[str]) -> str:
+    offered = ", ".join(repr(name) for name in theirs)
+    if ours == "none":
+        return f"{address.endpoint} asks for authentication ({offered}): pass auth= to match"
+    return (
+        f"{address.endpoint} does not offer {ours!r}, only {offered}: "
+        f"start it with the same auth=, or connect without"
+    )
