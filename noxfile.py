@@ -1,0 +1,158 @@
+"""The house's checks, each a session: ``nox`` runs those a change must pass, ``nox -l`` lists all.
+
+One package or test: ``nox -s tests-3.13 -- packages/farm-common/tests -k frames``.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml("pyproject.toml")
+PACKAGES = [f"packages/farm-{name}" for name in ("common", "server", "client", "admin", "gss")]
+DECLARED = nox.project.python_versions(nox.project.load_toml(f"{PACKAGES[0]}/pyproject.toml"))
+OLDEST, NEWEST = DECLARED[0], DECLARED[-1]
+
+# pyenv's interpreters count as found. Its shims do not: there is one for every version, and all
+# but the chosen version's only print an error.
+PYENV = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+os.environ["PATH"] = os.pathsep.join(
+    [
+        *(path for path in os.get_exec_path() if Path(path) != PYENV / "shims"),
+        *(str(path) for path in sorted(PYENV.glob("versions/*/bin"))),
+    ]
+)
+WANTED = {
+    **{version: f"python{version}" for version in DECLARED},
+    **{f"pypy{version}": f"pypy{version}" for version in DECLARED},
+}
+FOUND = {name: path for name, command in WANTED.items() if (path := shutil.which(command))}
+# Debian 12's, which most people will run; the figures in the docs were measured on it.
+DEFAULT = "3.11" if "3.11" in FOUND else next(iter(FOUND))
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
+nox.options.sessions = ["lint", "types", "tests", "docs", "build", "integration"]
+
+
+def group(name: str) -> tuple[str, ...]:
+    """What a dependency group of the root pyproject.toml asks for."""
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+def install_packages(session: nox.Session, *extra: str) -> None:
+    """Install the packages from the tree, farm-gss without the gssapi that needs a compiler."""
+    editable = [f"-e{package}" for package in PACKAGES[:-1]]
+    session.install(*extra, *editable)
+    session.install("--no-deps", f"-e{PACKAGES[-1]}")
+
+
+def build_wheels(session: nox.Session, folder: Path) -> None:
+    """Build every sdist, and from each sdist its wheel, into an emptied folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for package in PACKAGES:
+        session.run("uv", "build", "--quiet", "--out-dir", str(folder), package)
+
+
+def install_wheels(session: nox.Session, python: str, wheels: Path, *extra: str) -> None:
+    """Install the wheels, not the tree, for the interpreter of some environment."""
+    command = ["uv", "pip", "install", "--quiet", "--python", python]
+    built = [str(wheel) for wheel in wheels.glob("*.whl") if "farm_gss" not in wheel.name]
+    session.run(*command, *built, *extra)
+    session.run(*command, "--no-deps", *map(str, wheels.glob("farm_gss*.whl")))
+
+
+@nox.session(python=list(FOUND))
+def tests(session: nox.Session) -> None:
+    """Each package's own tests, on each interpreter found."""
+    install_packages(session, *group("test"), *group("numpy"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=DEFAULT)
+def lint(session: nox.Session) -> None:
+    """Style, format, and the rules of who imports whom."""
+    session.install(*group("lint"), *group("test"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("python", "ci/check_layering.py")
+    session.run("pytest", "--quiet", "ci/tests")
+
+
+@nox.session(python=DEFAULT)
+def types(session: nox.Session) -> None:
+    """Strict types, as the oldest and the newest Python see them."""
+    session.install(*group("types"), "cloudpickle")
+    for version in (OLDEST, NEWEST):
+        for package in PACKAGES:
+            session.run("mypy", "--python-version", version, f"{package}/src")
+
+
+@nox.session(python=DEFAULT)
+def docs(session: nox.Session) -> None:
+    """The documentation without a warning, and every snippet in it."""
+    install_packages(session, *group("docs"))
+    options = ["-W", "--keep-going", "-n", "-q", "docs"]
+    session.run("sphinx-build", "-b", "html", *options, "docs/_build/html")
+    session.run("sphinx-build", "-b", "doctest", *options, "docs/_build/doctest")
+
+
+@nox.session(python=DEFAULT)
+def build(session: nox.Session) -> None:
+    """All wheels and sdists into dist/, and each wheel checked."""
+    session.install(*group("build"))
+    build_wheels(session, ROOT / "dist")
+    session.run("python", "ci/check_wheels.py", "dist")
+
+
+@nox.session(python=DEFAULT)
+def integration(session: nox.Session) -> None:
+    """The built wheels and real processes, with every interpreter found at the other end.
+
+    FARM_PYTHONS tells tests-integration where they are: a JSON object from the name of each
+    interpreter, the default one first, to a Python that has the wheels installed.
+    """
+    session.install(*group("build"), *group("test"))
+    home = Path(session.virtualenv.location)
+    wheels = home / "wheels"
+    build_wheels(session, wheels)
+    pythons = {DEFAULT: str(home / "bin" / "python")}
+    for name, path in FOUND.items():
+        if name != DEFAULT:
+            folder = str(home / "peers" / name)
+            session.run("uv", "venv", "--quiet", "--clear", "--python", path, folder)
+            pythons[name] = f"{folder}/bin/python"
+    for python in pythons.values():
+        install_wheels(session, python, wheels, "--reinstall", *group("numpy"))
+    session.run(
+        *("pytest", *(session.posargs or ["tests-integration"])),
+        env={"FARM_PYTHONS": json.dumps(pythons)},
+    )
+
+
+@nox.session(python=[name for name in FOUND if name in ("3.11", "3.13") or "pypy" in name])
+def bench(session: nox.Session) -> None:
+    """Tables of ratios to raw sockets and the standard library. No pass or fail."""
+    session.install(*group("build"))
+    wheels = Path(session.virtualenv.location) / "wheels"
+    build_wheels(session, wheels)
+    python = str(Path(session.virtualenv.location) / "bin" / "python")
+    install_wheels(session, python, wheels, "--reinstall", *group("numpy"))
+    session.run("python", "tests-integration/bench", *session.posargs)
+
+
+@nox.session(python=DEFAULT)
+def fuzz(session: nox.Session) -> None:
+    """Random bytes into what reads them before authentication; posargs say for how long."""
+    install_packages(session, *group("test"))
+    session.run("python", "tests-integration/fuzz", *session.posargs)
+
+
+@nox.session(python=False)
+def demo(session: nox.Session) -> None:
+    """What the README tells a newcomer to run."""
+    session.run("ci/demo", *session.posargs)
