@@ -1,0 +1,1 @@
+"""Looks after farm servers: ping, status, end."""

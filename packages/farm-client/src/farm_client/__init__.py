@@ -1,0 +1,1 @@
+"""The client of farm: kernels, channels, tasks and promises over farm servers."""
