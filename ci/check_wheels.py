@@ -10,6 +10,7 @@ that is not as it should be, and says why.
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -76,13 +77,15 @@ def check_import(wheel: Path, package: str, version: str, requirements: list[str
         install = ["uv", "pip", "install", "--quiet", "--python", python]
         run(*install, "--find-links", str(wheel.parent), *installed)
         run(*install, "--no-deps", str(wheel))
-        run(python, "-I", "-c", PROBE, package, version)
+        probe = Path(folder, "probe.py")
+        probe.write_text(PROBE, encoding="utf-8")
+        run(python, "-I", str(probe), package, version)
 
 
 def run(*command: str) -> None:
     """Run a command; end the whole check where it fails, its output having said why."""
     if subprocess.run(command, check=False).returncode:
-        sys.exit(f"failed: {' '.join(command[:6])} …")
+        sys.exit(f"failed: {shlex.join(command)}")
 
 
 if __name__ == "__main__":
