@@ -134,6 +134,16 @@ def integration(session: nox.Session) -> None:
     )
 
 
+@nox.session(python=DEFAULT)
+def coverage(session: nox.Session) -> None:
+    """Which lines and branches the packages' own tests reach, worker processes included."""
+    install_packages(session, *group("test"), *group("coverage"), *group("numpy"))
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
 @nox.session(python=[name for name in FOUND if name in ("3.11", "3.13") or "pypy" in name])
 def bench(session: nox.Session) -> None:
     """Tables of ratios to raw sockets and the standard library. No pass or fail."""
