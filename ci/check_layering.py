@@ -4,7 +4,8 @@
    library only the packages that MAY_IMPORT grants them.
 2. In farm_common the sans-I/O core imports neither sockets nor threads, clocks or logging, nor
    any part of farm_common that does; only ``stream`` imports ``socket``.
-3. What one wheel imports from another is in the ``__all__`` of the module it comes from.
+3. What one wheel imports from another is in the ``__all__`` of the module it comes from, and that
+   module is in the reference (``automodule`` in docs/reference).
 
 Read from the syntax trees, so nothing is imported, and an import that runs only sometimes (in a
 function, or for type checkers) counts like any other.
@@ -15,6 +16,7 @@ Usage: ``python ci/check_layering.py [ROOT]``; exits 1 and names file and line o
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,28 +99,40 @@ class Module:
                     yield node.lineno, node.attr
 
 
+class House(NamedTuple):
+    """All modules by name, and the names of those that the reference documents."""
+
+    modules: dict[str, Module]
+    documented: set[str]
+
+    @classmethod
+    def read(cls, root: Path) -> House:
+        """Read ``root/packages/*/src`` and ``root/docs/reference``."""
+        modules = {}
+        for source in sorted(root.glob("packages/*/src")):
+            for path in sorted(source.rglob("*.py")):
+                module = Module(path, source)
+                modules[module.name] = module
+        pages = "".join(page.read_text("utf-8") for page in root.glob("docs/reference/*.md"))
+        return cls(modules, set(re.findall(r"automodule:: ([\w.]+)", pages)))
+
+
 def check(root: Path) -> list[str]:
     """Return one line for each violation in ``root/packages/*/src``."""
-    modules = {
-        module.name: module
-        for source in sorted(root.glob("packages/*/src"))
-        for module in (Module(path, source) for path in sorted(source.rglob("*.py")))
-    }
+    house = House.read(root)
     found = []
-    for module in modules.values():
+    for module in house.modules.values():
         where = module.path.relative_to(root)
         for item in sorted(set(module.imports()), key=lambda item: (item.line, str(item))):
-            for line, text in _violations(module, item, modules):
+            for line, text in _violations(module, item, house):
                 found.append(f"{where}:{line}: {text}")
-    return found
+    return list(dict.fromkeys(found))
 
 
-def _violations(
-    module: Module, item: Import, modules: dict[str, Module]
-) -> Iterator[tuple[int, str]]:
+def _violations(module: Module, item: Import, house: House) -> Iterator[tuple[int, str]]:
     top = item.module.partition(".")[0]
     if top == module.wheel:
-        if _is_pure(module) and not _is_pure_target(item, modules):
+        if _is_pure(module) and not _is_pure_target(item, house.modules):
             yield item.line, f"{module.name} is sans-I/O and imports {_dotted(item)} (rule 2)"
         return
     if module.wheel == "farm_common":
@@ -129,23 +143,22 @@ def _violations(
     if top not in STDLIB and top not in MAY_IMPORT.get(module.wheel, ()):
         yield item.line, f"{module.wheel} imports {top} (rule 1)"
     elif top.startswith("farm_"):
-        yield from _unexported(module, item, modules)
+        yield from _unexported(module, item, house)
 
 
-def _unexported(
-    module: Module, item: Import, modules: dict[str, Module]
-) -> Iterator[tuple[int, str]]:
+def _unexported(module: Module, item: Import, house: House) -> Iterator[tuple[int, str]]:
     if item.name is None or item.name == "*":
         yield item.line, f"import the names you use from {item.module}, one by one (rule 3)"
         return
-    submodule = modules.get(f"{item.module}.{item.name}")
-    if submodule is not None:
+    exporter = house.modules.get(_dotted(item))
+    if exporter is not None:
         used = list(module.uses(item.name))
-        exporter = submodule
     else:
         used = [(item.line, item.name)]
-        exporter = modules.get(item.module)
+        exporter = house.modules.get(item.module)
     exports = exporter.exports() if exporter else None
+    if exporter and exporter.name not in house.documented:
+        yield item.line, f"{exporter.name} is not in docs/reference (rule 3)"
     for line, name in used:
         if exporter is None or exports is None:
             yield line, f"{item.module} has no literal __all__ that lists {name} (rule 3)"

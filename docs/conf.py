@@ -38,6 +38,9 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
+# Type variables have nothing to link to.
+nitpick_ignore_regex = [("py:class", r"(.*\.)?[A-Z]")]
+
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 

@@ -25,6 +25,12 @@ SOUND = {
 }
 
 
+REFERENCE = "".join(
+    f".. automodule:: {name}\n"
+    for name in ("farm_common", "farm_common.errors", "farm_common.frames", "farm_common.security")
+)
+
+
 def run(root, extra):
     """Run the check on a house of SOUND and ``extra`` and return (exit status, lines)."""
     for name, text in {**SOUND, **extra}.items():
@@ -32,6 +38,9 @@ def run(root, extra):
         path = root / "packages" / package / "src" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+    reference = root / "docs" / "reference" / "common.md"
+    reference.parent.mkdir(parents=True)
+    reference.write_text(REFERENCE)
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(root)], capture_output=True, text=True, check=False
     )
@@ -105,6 +114,11 @@ def test_a_sound_house_passes(tmp_path):
             "farm_client/a.py",
             "from farm_common.missing import x",
             "farm_common.missing has no literal __all__ that lists x (rule 3)",
+        ),
+        (
+            "farm_client/a.py",
+            "from farm_common.deadline import Deadline",
+            "farm_common.deadline is not in docs/reference (rule 3)",
         ),
         (
             "farm_client/a.py",
