@@ -12,11 +12,11 @@ from typing import Any, Callable, Optional, Union
 
 from .errors import ProtocolError
 from .frames import (
+    MAX_BUFFERS,
     PREAUTH_LIMIT,
     Buffer,
     Frame,
     FrameReader,
-    Kind,
     Unreadable,
     encode_frame,
 )
@@ -59,7 +59,7 @@ class Connection:
         self.version: Optional[int] = None
         self._versions = versions
         self._frame_limit = frame_limit
-        self._reader = FrameReader(PREAUTH_LIMIT, allocate)
+        self._reader = FrameReader(PREAUTH_LIMIT, allocate, max_buffers=0)
         self._start = b""  # of the peer's preamble
 
     # sending
@@ -95,6 +95,8 @@ class Connection:
     def receive_data(self, data: bytes) -> list[Happening]:
         """Take in bytes from the peer and return what they say.
 
+        A closed connection discards what still arrives: after GOODBYE it may be on its way.
+
         Raises:
             ProtocolError: The peer broke the protocol; the connection is closed and what it
                 may have said in the same bytes before that is lost with it.
@@ -113,8 +115,16 @@ class Connection:
         return self._reader.target()
 
     def filled(self, size: int) -> list[Happening]:
-        """Say how many bytes were received into `target()`."""
-        return self._accept(self._reader.filled(size))
+        """Say how many bytes were received into `target()`.
+
+        Raises:
+            ProtocolError: As for `receive_data`.
+        """
+        try:
+            return self._accept(self._reader.filled(size))
+        except ProtocolError:
+            self.state = State.CLOSED
+            raise
 
     def layer_established(self) -> None:
         """Say that the security layer trusts the peer; hellos may follow."""
@@ -165,16 +175,28 @@ class Connection:
 
     def _accept(self, frames: list[Union[Frame, Unreadable]]) -> list[Happening]:
         accepted: list[Happening] = []
+        table = TRANSITIONS[self.role][self.state]
         for frame in frames:
             event = ("receive", frame.kind)
-            # Unknown frames with the ignorable bit pass the table, and end here.
-            known = event in TRANSITIONS[self.role][self.state]
-            self._move(event)
-            if known:
-                accepted.append(frame)
+            following = table.get(event)
+            if following is None:
+                if self.state is State.CLOSED:
+                    break
+                self._move(event)  # raises, unless the frame may be ignored
+                continue
+            if following is not self.state:
+                self._enter(following)
+                table = TRANSITIONS[self.role][following]
+            accepted.append(frame)
         return accepted
 
     def _move(self, event: tuple[str, Union[str, int]]) -> None:
-        self.state = next_state(self.role, self.state, event)
-        if self.state is State.OPEN:
+        state = next_state(self.role, self.state, event)
+        if state is not self.state:
+            self._enter(state)
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        if state is State.OPEN:
             self._reader.limit = self._frame_limit
+            self._reader.max_buffers = MAX_BUFFERS

@@ -120,7 +120,7 @@ class Frame(NamedTuple):
 
     kind: int
     flags: int = 0
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]  # hides tuple.count
     micros: int = 0
     ident: int = 0
     body: Buffer = b""
@@ -143,7 +143,7 @@ class Unreadable(NamedTuple):
     """
 
     kind: int
-    count: int
+    count: int  # type: ignore[assignment]
     ident: int
     size: int
 
@@ -178,8 +178,10 @@ def encode_frame(
         raise ProtocolError(f"a frame has at most {MAX_BUFFERS} buffers, not {len(buffers)}")
     head = _HEADER.pack(kind, flags, len(buffers), count, micros, ident, length)
     table = struct.pack(f"!{len(buffers)}Q", *map(len, buffers))
-    parts = (head, _CRC.pack(crc32(head)), table, _CRC.pack(crc32(table)), body)
-    return [b"".join(parts), *(buffer for buffer in buffers if len(buffer))]
+    start = b"".join((head, _CRC.pack(crc32(head)), table, _CRC.pack(crc32(table))))
+    segments = [b"".join((start, body))] if length <= _DIRECT else [start, body]
+    segments += [buffer for buffer in buffers if len(buffer)]
+    return segments
 
 
 class FrameReader:
@@ -190,10 +192,17 @@ class FrameReader:
             header before any memory is allocated.
         allocate: Makes the writable memory that a large body or a buffer is received into; may
             raise MemoryError, and the frame is then skipped and reported as `Unreadable`.
+        max_buffers: How many buffers a frame may have.
     """
 
-    def __init__(self, limit: int, allocate: Optional[Callable[[int], Any]] = None) -> None:
+    def __init__(
+        self,
+        limit: int,
+        allocate: Optional[Callable[[int], Any]] = None,
+        max_buffers: int = MAX_BUFFERS,
+    ) -> None:
         self.limit = limit
+        self.max_buffers = max_buffers
         self._allocate = bytearray if allocate is None else allocate
         self._tail = b""
         self._parts: list[bytes] = []  # what followed a tail that waits for a long table
@@ -247,9 +256,7 @@ class FrameReader:
             sizes: tuple[int, ...] = ()
             if buffers:
                 table = body
-                body = table + 8 * buffers + _CRC.size
-                if body - table > self.limit:
-                    raise self._too_large(kind, 8 * buffers)
+                body += self._table_size(kind, buffers)
                 if end < body:
                     self._missing = body - end
                     break
@@ -306,6 +313,15 @@ class FrameReader:
         self._tail = b""
         self._parts.clear()
         return rest
+
+    def _table_size(self, kind: int, buffers: int) -> int:
+        if buffers > self.max_buffers:
+            name = NAMES.get(kind, f"0x{kind:02x}")
+            raise ProtocolError(f"a {name} frame with {buffers} buffers, not {self.max_buffers}")
+        size = 8 * buffers + _CRC.size
+        if size > self.limit:
+            raise self._too_large(kind, size)
+        return size
 
     def _too_large(self, kind: int, size: int) -> ProtocolError:
         name = NAMES.get(kind, f"0x{kind:02x}")
