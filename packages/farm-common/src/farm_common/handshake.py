@@ -7,6 +7,7 @@ scalars and lists of scalars. Unknown keys are skipped, so that later releases m
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -42,6 +43,11 @@ MAGIC = b"\x93farm\r\n\x00"
 SESSION_SIZE = 16
 NEW_SESSION = bytes(SESSION_SIZE)
 
+#: The pickle protocol that every peer can read: the first with out-of-band buffers.
+_PICKLE_MIN = 5
+
+_SESSION = re.compile("[0-9a-f]{32}")
+
 _PREAMBLE = struct.Struct(f"!8sHHI{SESSION_SIZE}s")
 PREAMBLE_SIZE = _PREAMBLE.size
 
@@ -72,6 +78,8 @@ class Preamble:
             ProtocolError: These are not the first bytes of a farm peer.
         """
         check_magic(data)
+        if len(data) != PREAMBLE_SIZE:
+            raise ProtocolError(f"a preamble of {len(data)} bytes, not {PREAMBLE_SIZE}")
         _, low, high, _, session = _PREAMBLE.unpack(data)
         if not 0 < low <= high:
             raise ProtocolError(f"a preamble with the version range {low} to {high}")
@@ -105,8 +113,12 @@ def common_version(theirs: tuple[int, int], ours: tuple[int, int] = PROTOCOL_VER
 
 
 def encode_json(value: Mapping[str, Any]) -> bytes:
-    """A JSON object as compact UTF-8."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    """A JSON object as compact UTF-8; lone surrogates become question marks.
+
+    Names from a command line and texts of errors may hold some, and they are no UTF-8.
+    """
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "replace")
 
 
 def decode_json(body: Buffer, what: str) -> dict[str, Any]:
@@ -116,12 +128,17 @@ def decode_json(body: Buffer, what: str) -> dict[str, Any]:
         ProtocolError: `body` is no JSON object; names `what` it should have been.
     """
     try:
-        value = json.loads(bytes(body))
+        # From bytes, json.loads would also take UTF-16 and UTF-32.
+        value = json.loads(str(body, "utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"{what} is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise ProtocolError(f"{what} is not a JSON object")
     return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not in the grammar")
 
 
 class _Message:
@@ -139,7 +156,7 @@ class _Message:
         """Read the message from the body of a frame.
 
         Raises:
-            ProtocolError: Not JSON, a key is missing, or a value has the wrong type.
+            ProtocolError: Not JSON, a key is missing, or a value is not one that it may be.
         """
         name = cls.__name__
         given = decode_json(body, name)
@@ -151,10 +168,15 @@ class _Message:
                 given[field.name], str(field.type), f"{name}.{field.name}"
             )
         try:
-            return cls(**values)
+            message = cls(**values)
         except TypeError:
             missing = [field.name for field in fields(cls) if field.name not in values]  # type: ignore[arg-type]
             raise ProtocolError(f"{name} lacks one of {', '.join(missing)}") from None
+        message._check()
+        return message
+
+    def _check(self) -> None:
+        """Raise `ProtocolError` for values of the right type that make no sense."""
 
 
 _TYPES: dict[str, Any] = {"str": str, "int": int, "bool": bool}
@@ -165,7 +187,7 @@ def _checked(value: Any, annotation: str, what: str) -> Any:
     if annotation.startswith("Optional["):
         return None if value is None else _checked(value, annotation[9:-1], what)
     if annotation.startswith("tuple["):
-        element = annotation[6:].split(",")[0]
+        element = annotation[6:].partition(",")[0]
         if isinstance(value, list):
             return tuple(_checked(item, element, what) for item in value)
     elif annotation.startswith("dict["):
@@ -225,6 +247,15 @@ class Hello(_Message):
     frame_limit: int
     features: tuple[str, ...]
 
+    def _check(self) -> None:
+        name = type(self).__name__
+        if len(self.python) < 2:
+            raise ProtocolError(f"{name}.python has no major and minor version")
+        if self.pickle < _PICKLE_MIN:
+            raise ProtocolError(f"{name}.pickle is {self.pickle}, not {_PICKLE_MIN} or more")
+        if self.frame_limit < PREAUTH_LIMIT:
+            raise ProtocolError(f"{name}.frame_limit is {self.frame_limit}, below {PREAUTH_LIMIT}")
+
 
 @dataclass(frozen=True)
 class ClientHello(Hello):
@@ -267,3 +298,8 @@ class ServerHello(Hello):
     tags: tuple[str, ...]
     session: str
     lost: Optional[dict[str, Any]] = None
+
+    def _check(self) -> None:
+        super()._check()
+        if not _SESSION.fullmatch(self.session):
+            raise ProtocolError("ServerHello.session is not 32 hexadecimal digits")
