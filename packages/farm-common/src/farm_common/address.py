@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Optional, Union
+from typing import Any, Optional, Union
 from urllib.parse import parse_qsl, unquote, urlencode
 
 from .errors import AddressError
@@ -34,7 +34,9 @@ _OPTIONS = {
     "local": {"workers", "python"},
 }
 
-_HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<host>[^\[\]:/@\s]+)):(?P<port>[^:]*)")
+_HOST = re.compile(r"[^\[\]/@?\s\x00-\x1f\x7f]+")
+_HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<host>[^\[\]:]*)):(?P<port>[^:]*)")
+_NUMBER = re.compile("[0-9]{1,9}")  # longer ones are no port, and slow to convert
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,15 @@ class Address:
             host = f"[{self.host}]" if ":" in self.host else self.host
             return f"{host}:{self.port}"
         if self.kind == "unix":
-            return f"unix://{self.path}"
+            path = self.path.replace("%", "%25").replace("?", "%3F")
+            return f"unix://{path}"
         return self.kind
 
     def __str__(self) -> str:
         if not self.options:
             return self.endpoint
-        return f"{self.endpoint}?{urlencode(self.options, safe='/')}"
+        options = urlencode(self.options, safe="/", errors="surrogateescape")
+        return f"{self.endpoint}?{options}"
 
 
 def parse_address(address: AddressLike) -> Address:
@@ -95,11 +99,11 @@ def parse_address(address: AddressLike) -> Address:
     return _parse_text(address)
 
 
-def _parse_pair(pair: tuple[str, int]) -> Address:
+def _parse_pair(pair: tuple[Any, ...]) -> Address:
     if len(pair) != 2 or not isinstance(pair[0], str) or not _is_port(pair[1]):
         raise _error(pair, "a tuple must be (host, port), port a number from 0 to 65535")
     host, port = pair
-    if not host or any(character in "[]/@?" or character.isspace() for character in host):
+    if not _HOST.fullmatch(host):
         raise _error(pair, f"{host!r} is not a host")
     return Address("tcp", host=host, port=port)
 
@@ -122,28 +126,37 @@ def _parse_text(text: str) -> Address:
     if match is None:
         raise _error(text, "expected host:port, with an IPv6 address in brackets")
     number = match["port"]
-    if not (number.isascii() and number.isdigit() and _is_port(int(number))):
+    if not (_NUMBER.fullmatch(number) and _is_port(int(number))):
         raise _error(text, f"{number!r} is not a port from 0 to 65535")
     host = match["v6"] if match["v6"] is not None else match["host"]
     if not host:
         raise _error(text, "the host is empty")
+    if not _HOST.fullmatch(host):
+        raise _error(text, f"{host!r} is not a host")
     return Address("tcp", host=host, port=int(number), options=options)
 
 
 def _parse_path(text: str, rest: str) -> str:
-    path = unquote(rest)
+    path = unquote(rest, errors="surrogateescape")
     if not path.startswith("/"):
         raise _error(text, "a socket's path must be absolute: unix:///path")
     if "\0" in path:
         raise _error(text, "a socket's path cannot hold a NUL")
-    if len(path.encode("utf-8", "surrogateescape")) > UNIX_PATH_LIMIT:
+    try:
+        size = len(path.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        raise _error(text, "a socket's path must be text that a file system can hold") from None
+    if size > UNIX_PATH_LIMIT:
         raise _error(text, f"a socket's path is at most {UNIX_PATH_LIMIT} bytes long")
     return path
 
 
 def _parse_options(text: str, scheme: str, query: str) -> dict[str, str]:
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
+        # Some releases of Python take an empty list for one, others do not.
+        pairs = parse_qsl(
+            query or "=", keep_blank_values=True, strict_parsing=True, errors="surrogateescape"
+        )
     except ValueError:
         raise _error(text, f"{query!r} is not a list of name=value pairs") from None
     options = dict(pairs)
@@ -153,7 +166,7 @@ def _parse_options(text: str, scheme: str, query: str) -> dict[str, str]:
             accepted = ", ".join(sorted(known))
             raise _error(text, f"{scheme} takes no option {name!r} (only {accepted})")
     workers = options.get("workers", "1")
-    if not (workers.isascii() and workers.isdigit() and int(workers) > 0):
+    if not (_NUMBER.fullmatch(workers) and int(workers) > 0):
         raise _error(text, f"workers={workers} is not a number above 0")
     return options
 
