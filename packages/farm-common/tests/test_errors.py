@@ -1,0 +1,104 @@
+"""The errors: their tree, their texts, and that they travel."""
+
+import inspect
+import pickle
+
+import pytest
+
+import farm_common
+from farm_common import errors
+from farm_common.errors import (
+    AuthError,
+    FarmError,
+    IncompatibleVersionError,
+    ProtocolError,
+    TaskExecutionError,
+    WorkerLostError,
+)
+
+TREE = {
+    "AddressError": ("FarmError", "ValueError"),
+    "AuthError": ("KernelCreationError",),
+    "FarmError": ("Exception",),
+    "IncompatibleVersionError": ("ProtocolError",),
+    "InvalidTaskError": ("FarmError",),
+    "KernelCreationError": ("FarmError",),
+    "KernelEndedError": ("FarmError", "RuntimeError"),
+    "NoKernelError": ("FarmError", "RuntimeError"),
+    "ProtocolError": ("KernelCreationError",),
+    "SerializationError": ("FarmError",),
+    "TaskExecutionError": ("FarmError",),
+    "UnsupportedError": ("FarmError",),
+    "WorkerLostError": ("FarmError",),
+}
+
+MADE = [
+    (
+        IncompatibleVersionError((1, 1), (2, 3)),
+        "this side speaks protocol 1, the peer 2 to 3; upgrade farm on this side",
+    ),
+    (
+        IncompatibleVersionError((2, 3), (1, 1)),
+        "this side speaks protocol 2 to 3, the peer 1; upgrade farm on the peer",
+    ),
+    (TaskExecutionError("ZeroDivisionError: x"), "ZeroDivisionError: x"),
+    (
+        TaskExecutionError("E: x", "Traceback\n  line\n", "worker 1 at h:1"),
+        "E: x (on worker 1 at h:1)\n\nTraceback\n  line",
+    ),
+    (
+        WorkerLostError("f", "worker 1 at h:1", "killed by SIGKILL", 1),
+        (
+            "task f was started once, and each time its worker died; "
+            "last worker 1 at h:1: killed by SIGKILL"
+        ),
+    ),
+    (
+        WorkerLostError("f", "worker 1 at h:1", "exit status 3", 3),
+        (
+            "task f was started 3 times, and each time its worker died; "
+            "last worker 1 at h:1: exit status 3"
+        ),
+    ),
+    (AuthError("no"), "no"),
+]
+
+
+def test_tree():
+    """The errors are these, with these bases, and all of them are exported."""
+    found = {
+        name: tuple(base.__name__ for base in value.__bases__)
+        for name, value in vars(errors).items()
+        if inspect.isclass(value) and issubclass(value, BaseException)
+    }
+    assert found == TREE
+    assert sorted(errors.__all__) == sorted(TREE)
+    assert all(getattr(farm_common, name) is getattr(errors, name) for name in TREE)
+
+
+def test_tree_is_documented():
+    """The module's docstring draws the same tree."""
+    for name, bases in TREE.items():
+        second = f" ({bases[1]})" if len(bases) > 1 else ""
+        assert f"{name}{second}" in errors.__doc__
+    assert errors.__doc__.count("──") == len(TREE) - 1
+
+
+@pytest.mark.parametrize(("error", "text"), MADE, ids=lambda value: type(value).__name__)
+def test_text(error, text):
+    """Each error says exactly this."""
+    assert str(error) == text
+
+
+@pytest.mark.parametrize(("error", "text"), MADE, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_travels(error, text, protocol):
+    """A pickled error comes back with its text and its fields."""
+    back = pickle.loads(pickle.dumps(error, protocol))
+    assert (type(back), str(back), vars(back)) == (type(error), text, vars(error))
+
+
+def test_caught_together():
+    """One clause catches whatever farm raises, one whatever keeps a kernel from being made."""
+    assert all(issubclass(getattr(errors, name), FarmError) for name in TREE)
+    assert issubclass(ProtocolError, errors.KernelCreationError)
