@@ -1,0 +1,102 @@
+"""How a server was set up: checked once, then passed around."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Optional, Union
+
+from farm_common.address import Address, AddressLike, parse_address
+from farm_common.errors import AddressError
+from farm_common.security import Authenticator, NoAuth
+
+from .limits import usable_processors
+
+__all__ = ["MAX_CONNECTIONS", "Settings", "make_settings"]
+
+MAX_CONNECTIONS = 1000
+
+
+class Settings(NamedTuple):
+    """What `start_server` was asked for.
+
+    Attributes:
+        addresses: Where to listen.
+        name: What the server calls itself.
+        workers: How many connections it wants from one kernel.
+        auths: The security mechanisms that it offers.
+        insecure: Whether it may listen to others without authentication.
+        tags: Its labels.
+        max_connections: How many sessions it serves at once.
+        memory_limit: What each worker may allocate, in bytes.
+    """
+
+    addresses: tuple[Address, ...]
+    name: str
+    workers: int
+    auths: tuple[Authenticator, ...]
+    insecure: bool = False
+    tags: tuple[str, ...] = ()
+    max_connections: int = MAX_CONNECTIONS
+    memory_limit: Optional[int] = None
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether every client must prove who it is."""
+        return not any(isinstance(auth, NoAuth) for auth in self.auths)
+
+
+def make_settings(
+    addresses: Union[AddressLike, Iterable[AddressLike]],
+    *,
+    name: Optional[str] = None,
+    workers: Optional[int] = None,
+    auth: Union[Authenticator, Sequence[Authenticator], None] = None,
+    insecure: bool = False,
+    tags: Iterable[str] = (),
+    max_connections: int = MAX_CONNECTIONS,
+    memory_limit: Optional[int] = None,
+) -> Settings:
+    """Check what the user gave and fill in what was left out; see `start_server`.
+
+    Raises:
+        AddressError: An address cannot be understood, or is none to listen on.
+        ValueError: A number is out of its range.
+    """
+    parsed = _addresses(addresses)
+    for what, number in (("workers", workers), ("max_connections", max_connections)):
+        if number is not None and number < 1:
+            raise ValueError(f"{what}={number} is not above 0")
+    if auth is None:
+        auths: tuple[Authenticator, ...] = (NoAuth(),)
+    elif isinstance(auth, Authenticator):
+        auths = (auth,)
+    else:
+        auths = tuple(auth)
+    return Settings(
+        addresses=parsed,
+        name=socket.gethostname() if name is None else name,
+        workers=usable_processors() if workers is None else workers,
+        auths=auths,
+        insecure=insecure,
+        tags=(tags,) if isinstance(tags, str) else tuple(tags),
+        max_connections=max_connections,
+        memory_limit=memory_limit,
+    )
+
+
+def _addresses(given: Union[AddressLike, Iterable[AddressLike]]) -> tuple[Address, ...]:
+    single = isinstance(given, (str, Address)) or (
+        isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], int)
+    )
+    items = (given,) if single else tuple(given)  # type: ignore[arg-type]
+    parsed = tuple(parse_address(item) for item in items)  # type: ignore[arg-type]
+    if not parsed:
+        raise AddressError("no address to listen on: give one, for example '127.0.0.1:11111'")
+    for address in parsed:
+        if address.kind not in ("tcp", "unix"):
+            raise AddressError(
+                f"a server cannot listen on {str(address)!r}: "
+                "give host:port or unix:///absolute/path"
+            )
+    return parsed
