@@ -1,0 +1,138 @@
+"""One session, seen by the parent: its process, its client's socket, and their conversation."""
+
+from __future__ import annotations
+
+import json
+import socket
+from time import perf_counter_ns
+from typing import Any, Optional
+
+from .board import Slot
+from .timers import Timer
+
+__all__ = ["Child"]
+
+#: The longest line that a session may send: they are short, and tasks could write there too.
+_LINE_LIMIT = 64 * 1024
+
+
+class Child:
+    """What the parent knows of one session.
+
+    Attributes:
+        pid: The process.
+        session: The session's id.
+        sock: The client's socket; the parent only watches and closes it.
+        pipe: The parent's end of the socket pair.
+        slot: Where the process writes what it does.
+        peer: The client, for logs and tables.
+        began: When the connection was accepted, by the listener's clock.
+        role: ``"work"`` or ``"control"``; None until the client was admitted.
+        kernel: The name of the client's kernel.
+        index: The worker's index in it.
+        ending: Whether it was told to end.
+        killed: Whether the parent sent SIGKILL.
+        timers: To be cancelled when it is gone.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        session: bytes,
+        sock: socket.socket,
+        pipe: socket.socket,
+        slot: Slot,
+        peer: str,
+        began: float,
+    ) -> None:
+        self.pid = pid
+        self.session = session
+        self.sock = sock
+        self.pipe = pipe
+        self.slot = slot
+        self.peer = peer
+        self.began = began
+        self.role: Optional[str] = None
+        self.kernel = ""
+        self.index = -1
+        self.ending = False
+        self.killed = False
+        self.watched = False
+        self.timers: list[Timer] = []
+        self._inbox = b""
+        self._outbox = b""
+
+    def receive(self) -> Optional[list[dict[str, Any]]]:
+        """Read what it says.
+
+        Returns:
+            Whole requests, or None when it closed its end or writes nonsense.
+        """
+        try:
+            data = self.pipe.recv(1 << 16)
+        except BlockingIOError:
+            return []
+        except OSError:
+            return None
+        if not data:
+            return None
+        *lines, self._inbox = (self._inbox + data).split(b"\n")
+        if len(self._inbox) > _LINE_LIMIT:
+            return None
+        try:
+            requests = [json.loads(line) for line in lines]
+        except ValueError:
+            return None
+        return requests if all(isinstance(request, dict) for request in requests) else None
+
+    def answer(self, reply: dict[str, Any]) -> bool:
+        """Send one line; return whether it is written, else call `flush` when it can be."""
+        self._outbox += json.dumps(reply).encode() + b"\n"
+        return self.flush()
+
+    def flush(self) -> bool:
+        """Write what could not be written; return whether nothing is left."""
+        while self._outbox:
+            try:
+                sent = self.pipe.send(self._outbox)
+            except BlockingIOError:
+                return False
+            except OSError:
+                self._outbox = b""  # it is gone, which reading will tell
+                return True
+            self._outbox = self._outbox[sent:]
+        return True
+
+    @property
+    def task(self) -> Optional[int]:
+        """The id of the task that it executes."""
+        return self.slot.words[Slot.TASK] - 1 if self.slot.words[Slot.TASK] else None
+
+    def state(self) -> str:
+        """What it does, in one word."""
+        if self.ending:
+            return "ending"
+        if self.role is None:
+            return "starting"
+        if self.role == "control":
+            return "control"
+        return "idle" if self.task is None else "busy"
+
+    def status(self, now: float) -> dict[str, Any]:
+        """What STATUS_REPLY says of it."""
+        words = self.slot.words
+        task, started, busy = self.task, words[Slot.STARTED], words[Slot.BUSY]
+        if task is not None and started:
+            busy += max(0, perf_counter_ns() - started)
+        return {
+            "pid": self.pid,
+            "kernel": self.kernel,
+            "index": self.index,
+            "peer": self.peer,
+            "state": self.state(),
+            "task": task,
+            "category": self.slot.category if task is not None else None,
+            "tasks_done": words[Slot.DONE],
+            "busy": busy / 1e9,
+            "age": now - self.began,
+        }

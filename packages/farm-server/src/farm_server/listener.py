@@ -1,0 +1,646 @@
+"""The parent process: accepts connections, starts a session for each, and takes note of its end.
+
+One thread waits for everything at once and does nothing that could block. It runs no code of
+users, so it can answer for workers that are stuck.
+
+::
+
+    accepted -> arrival (reads the preamble) -> waiting (for its turn) -> child (a session)
+                   |                               |                         |
+                closed: silent, or no farm      refused: busy,           ended: `exits`
+                                                draining, another user
+
+An arrival costs a descriptor. A session costs a process from its birth, so only some may be
+unauthenticated at a time, as in sshd; the others wait for their turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import select
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Optional
+
+from farm_common.deadline import Deadline
+from farm_common.errors import IncompatibleVersionError, ProtocolError
+from farm_common.handshake import NEW_SESSION, Refusal
+from farm_common.stream import HANDSHAKE_SECONDS, tune
+
+from .__about__ import __version__
+from .arrival import Arrival
+from .board import Board, Slot
+from .child import Child
+from .endpoint import Endpoint
+from .exits import Exits, MemoryKills, describe
+from .peer import may_connect, peer_name, peer_uid
+from .processes import Processes
+from .session import Birth, Closable, Work
+from .settings import Settings
+from .signals import Signals
+from .timers import Timers
+
+__all__ = ["Listener"]
+
+log = logging.getLogger("farm.server")
+
+#: How many sessions may be unauthenticated; the next wait.
+UNAUTHENTICATED = 100
+
+#: How many connections may be without a session; the oldest leaves for the next.
+ARRIVALS = 1000
+
+#: How long a refused client has to read why.
+_PARTING_SECONDS = 1.0
+#: How long a session may go on without its client: it is stuck in a task.
+_HANGUP_SECONDS = 1.0
+#: How long a session has to end when it is told to, by somebody who waits for that.
+_REPLACED_SECONDS = 0.5
+_END_SECONDS = 1.0
+#: How long a killed process is waited for: it may hang in the kernel, on a dead file system.
+_STUCK_SECONDS = 3.0
+#: How often to look for ended processes where no signal tells.
+_TICK = 0.1
+#: How long not to accept when there are no descriptors left.
+_PAUSE = 0.2
+#: How many connections to accept before looking at anything else.
+_ACCEPT_BATCH = 64
+
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+
+_BUSY = "the server has as many connections as it may (--max-connections); try again later"
+_DRAINING = "the server takes no new connections: it is about to end"
+
+
+class Listener:
+    """Serves until it has drained.
+
+    Args:
+        settings: The server's.
+        endpoints: Where it listens; closed by it.
+        work: Executes the tasks of a session.
+        descriptors: The limits of descriptors that sessions get back.
+        processes: Starts and ends processes.
+        clock: Says what time it is, in seconds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        endpoints: Sequence[Endpoint],
+        work: Work,
+        *,
+        descriptors: tuple[int, int],
+        processes: Optional[Processes] = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self.server = secrets.token_hex(8)
+        self.endpoints = list(endpoints)
+        self.addresses = tuple(dict.fromkeys(str(end.address) for end in endpoints))
+        self.exits = Exits()
+        self.draining = False
+        self.finished = False
+        self.timers = Timers(clock)
+        self._work = work
+        self._descriptors = descriptors
+        self._processes = Processes() if processes is None else processes
+        self._clock = clock
+        self._began = clock()
+        self._board = Board(settings.max_connections + UNAUTHENTICATED)
+        self._memory = MemoryKills()
+        self._arrivals: OrderedDict[Arrival, None] = OrderedDict()
+        self._waiting: deque[Arrival] = deque()
+        self._held: dict[bytes, list[Arrival]] = {}  # until the session they had is gone
+        self._children: dict[bytes, Child] = {}
+        self._selector = selectors.DefaultSelector()
+        # Nested in the selector, which cannot wait for hang-ups alone.
+        self._hangups = select.epoll() if hasattr(select, "epoll") else None
+        self._watched: dict[int, Child] = {}
+        self._signals: Optional[Signals] = None
+        self._forced = False
+        if self._hangups is not None:
+            self._selector.register(self._hangups, _READ, self._on_hangup)
+        for endpoint in self.endpoints:
+            self._listen(endpoint)
+
+    # the loop
+
+    def serve(self, signals: Signals) -> bool:
+        """Serve until drained.
+
+        Args:
+            signals: SIGTERM and SIGINT drain; the second one ends.
+
+        Returns:
+            Whether all sessions ended by themselves.
+        """
+        self._signals = signals
+        self._selector.register(signals, _READ, self._on_signal)
+        if not signals.active:
+            self._tick()
+        try:
+            while not self.finished:
+                self.step()
+        finally:
+            self.close()
+        return not self._forced
+
+    def step(self) -> None:
+        """Wait for something to happen, and do what follows from it."""
+        for key, events in self._selector.select(self.timers.wait()):
+            key.data(events)
+        self.timers.run()
+
+    def watch(self, descriptor: int, action: Callable[[], None]) -> None:
+        """Call `action` when the other end of a pipe is closed; what is written there is lost."""
+
+        def ready(_: int) -> None:
+            if not os.read(descriptor, 1 << 12):
+                self._selector.unregister(descriptor)
+                action()
+
+        try:
+            self._selector.register(descriptor, _READ, ready)
+        except PermissionError:  # a file or /dev/null, which is at its end already
+            action()
+
+    def drain(self) -> None:
+        """Take no new connections, and finish when the last session has ended."""
+        if self.draining:
+            return
+        self.draining = True
+        log.info("draining: %d sessions in progress", self._sessions())
+        for endpoint in self.endpoints:
+            self._ignore(endpoint.sock)
+            endpoint.close()
+        self.endpoints.clear()
+        waiting = [*self._waiting, *(arrival for held in self._held.values() for arrival in held)]
+        self._waiting.clear()
+        self._held.clear()
+        for arrival in waiting:
+            self._refuse(arrival, Refusal("draining", _DRAINING))
+        # Not now: who asked for it must be answered before it may be the last to be ended.
+        self.timers.after(0, self._check_drained)
+
+    def end(self) -> None:
+        """Take no new connections, and end the sessions in progress."""
+        self.drain()
+        if self._forced or self.finished:
+            return
+        self._forced = any(child.role == "work" for child in self._children.values())
+        if self._forced:
+            log.warning("ending %d sessions in progress", self._sessions())
+        for arrival in list(self._arrivals):
+            self._drop(arrival)
+        for child in list(self._children.values()):
+            child.killed = True
+            self._processes.kill(child.pid, signal.SIGTERM)
+            self._end(child, _END_SECONDS)
+        self.timers.after(_END_SECONDS + _STUCK_SECONDS, self._give_up)
+
+    def close(self) -> None:
+        """Close everything; the sessions that are left lose their parent, and end."""
+        for endpoint in self.endpoints:
+            endpoint.close()
+        for arrival in list(self._arrivals):
+            self._drop(arrival)
+        for child in list(self._children.values()):
+            self._processes.kill(child.pid, signal.SIGKILL)
+            self._release(child)
+        self._selector.close()
+        if self._hangups is not None:
+            self._hangups.close()
+
+    def _ignore(self, sock: socket.socket) -> None:
+        """Stop waiting for a socket, if it was waited for."""
+        try:
+            self._selector.unregister(sock)
+        except (KeyError, ValueError):
+            pass
+
+    def _on_signal(self, _: int) -> None:
+        assert self._signals is not None
+        numbers = self._signals.collect()
+        if signal.SIGCHLD in numbers:
+            self._reap()
+        for number in numbers:
+            if number != signal.SIGCHLD:
+                log.info("received signal %d", number)
+                if self.draining:
+                    self.end()
+                else:
+                    self.drain()
+
+    def _tick(self) -> None:
+        """Look for ended processes: in a thread there are no signals."""
+        self._reap()
+        if not self.finished:
+            self.timers.after(_TICK, self._tick)
+
+    def _check_drained(self) -> None:
+        if not self.draining or self.finished:
+            return
+        if not self._children:
+            self.finished = True
+        elif all(child.role == "control" for child in self._children.values()):
+            # Somebody who only watches does not keep a server that has nothing left to do.
+            for child in list(self._children.values()):
+                self._end(child, _END_SECONDS)
+
+    def _give_up(self) -> None:
+        if not self.finished:
+            log.error("%d processes do not end", len(self._children))
+            self.finished = True
+
+    # arrivals
+
+    def _listen(self, endpoint: Endpoint) -> None:
+        self._selector.register(endpoint.sock, _READ, lambda _: self._accept(endpoint))
+
+    def _accept(self, endpoint: Endpoint) -> None:
+        for _ in range(_ACCEPT_BATCH):
+            if self.draining:
+                return
+            try:
+                sock, _address = endpoint.sock.accept()
+            except (BlockingIOError, ConnectionError):
+                return
+            except OSError as error:
+                # Out of descriptors: to try again at once would be all that this process does.
+                log.error("cannot accept connections: %s", error)
+                self._selector.unregister(endpoint.sock)
+                self.timers.after(_PAUSE, lambda: self._resume(endpoint))
+                return
+            self._welcome(sock, endpoint.address.workers)
+
+    def _resume(self, endpoint: Endpoint) -> None:
+        if not self.draining:
+            self._listen(endpoint)
+
+    def _welcome(self, sock: socket.socket, workers: Optional[int]) -> None:
+        sock.setblocking(False)
+        if len(self._arrivals) >= ARRIVALS:
+            # A client of ours speaks at once: who has been silent longest is none, or lost.
+            self._drop(next(iter(self._arrivals)))
+        arrival = Arrival(sock, workers, Deadline(HANDSHAKE_SECONDS), self._clock())
+        arrival.timer = self.timers.after(HANDSHAKE_SECONDS, lambda: self._too_slow(arrival))
+        self._arrivals[arrival] = None
+        self._selector.register(sock, _READ, lambda _: self._read(arrival))
+
+    def _read(self, arrival: Arrival) -> None:
+        if arrival not in self._arrivals:
+            return
+        try:
+            complete = arrival.receive()
+        except BlockingIOError:
+            return
+        except IncompatibleVersionError as error:
+            log.info("refused %s: %s", peer_name(arrival.sock), error)
+            self._part(arrival, None)
+            return
+        except (ProtocolError, EOFError, OSError) as error:
+            log.info("closed %s: %s", peer_name(arrival.sock), error)
+            self._drop(arrival)
+            return
+        if complete:
+            self._ignore(arrival.sock)
+            self._queue(arrival)
+
+    def _queue(self, arrival: Arrival) -> None:
+        if self.draining:
+            self._refuse(arrival, Refusal("draining", _DRAINING))
+            return
+        try:
+            stranger = self._stranger(arrival)
+        except OSError as error:
+            log.info("closed a connection: %s", error)
+            self._drop(arrival)
+            return
+        if stranger is not None:
+            self._refuse(arrival, Refusal("auth", stranger))
+            return
+        self._waiting.append(arrival)
+        self._launch()
+
+    def _stranger(self, arrival: Arrival) -> Optional[str]:
+        """Why the user at the other end may not come in, if so."""
+        local = arrival.sock.family == socket.AF_UNIX
+        if not local and (self.settings.authenticates or self.settings.insecure):
+            return None
+        uid = peer_uid(arrival.sock)
+        if may_connect(uid):
+            return None
+        return (
+            f"this server serves user {os.geteuid()} only, and you are user {uid}: "
+            "start a server of your own, or have this one started with auth="
+        )
+
+    def _refuse(self, arrival: Arrival, refusal: Refusal) -> None:
+        log.info("refused %s: %s", peer_name(arrival.sock), refusal.message)
+        self._part(arrival, refusal)
+        self._selector.register(arrival.sock, _READ, lambda _: self._read(arrival))
+
+    def _part(self, arrival: Arrival, refusal: Optional[Refusal]) -> None:
+        assert arrival.timer is not None
+        arrival.timer.cancel()
+        arrival.refuse(refusal)
+        arrival.timer = self.timers.after(_PARTING_SECONDS, lambda: self._drop(arrival))
+
+    def _too_slow(self, arrival: Arrival) -> None:
+        if arrival.preamble is None:
+            log.info("closed %s: it said too little", peer_name(arrival.sock))
+            self._drop(arrival)
+            return
+        self._unqueue(arrival)
+        self._refuse(arrival, Refusal("busy", _BUSY))
+
+    def _unqueue(self, arrival: Arrival) -> None:
+        for queue in (self._waiting, *self._held.values()):
+            if arrival in queue:
+                queue.remove(arrival)
+
+    def _drop(self, arrival: Arrival) -> None:
+        if arrival not in self._arrivals:
+            return
+        del self._arrivals[arrival]
+        if arrival.timer is not None:
+            arrival.timer.cancel()
+        self._unqueue(arrival)
+        self._ignore(arrival.sock)
+        arrival.sock.close()
+
+    # sessions
+
+    def _sessions(self) -> int:
+        return sum(child.role == "work" for child in self._children.values())
+
+    def _launch(self) -> None:
+        """Start sessions for those who wait, as far as there is room."""
+        while self._waiting:
+            unauthenticated = sum(child.role is None for child in self._children.values())
+            if unauthenticated >= UNAUTHENTICATED:
+                return
+            arrival = self._waiting.popleft()
+            assert arrival.preamble is not None
+            before = self._children.get(arrival.preamble.session)
+            if before is not None:
+                # Its client came back without it, so nobody wants what it still does.
+                self._held.setdefault(before.session, []).append(arrival)
+                self._end(before, _REPLACED_SECONDS)
+            elif len(self._children) >= self.settings.max_connections + UNAUTHENTICATED:
+                self._refuse(arrival, Refusal("busy", _BUSY))
+            else:
+                self._start(arrival)
+
+    def _start(self, arrival: Arrival) -> None:
+        assert arrival.preamble is not None
+        session = secrets.token_bytes(len(NEW_SESSION))
+        slot = self._board.take()
+        try:
+            pipe, parent = socket.socketpair()
+        except OSError as error:
+            self._cannot_start(arrival, slot, error)
+            return
+        if arrival.sock.family != socket.AF_UNIX:
+            keep_alive(arrival.sock)
+        else:
+            tune(arrival.sock)
+        pipe.setblocking(False)
+        birth = Birth(
+            sock=arrival.sock,
+            start=arrival.start,
+            deadline=arrival.deadline,
+            session=session,
+            lost=self.exits.get(arrival.preamble.session),
+            peer=peer_name(arrival.sock),
+            workers=arrival.workers or self.settings.workers,
+            slot=slot,
+            parent=parent,
+            settings=self.settings,
+            server=self.server,
+            descriptors=self._descriptors,
+            work=self._work,
+        )
+        try:
+            pid = self._processes.fork(birth, self._foreign(arrival, pipe))
+        except OSError as error:
+            pipe.close()
+            parent.close()
+            self._cannot_start(arrival, slot, error)
+            return
+        parent.close()
+        assert arrival.timer is not None
+        arrival.timer.cancel()
+        del self._arrivals[arrival]
+        child = Child(pid, session, arrival.sock, pipe, slot, birth.peer, arrival.began)
+        self._children[session] = child
+        self._selector.register(pipe, _READ, lambda events: self._converse(child, events))
+        if self._hangups is not None:
+            self._hangups.register(child.sock, select.EPOLLRDHUP)
+            self._watched[child.sock.fileno()] = child
+        remaining = arrival.deadline.remaining() or 0.0
+        child.timers.append(
+            self.timers.after(remaining + _END_SECONDS, lambda: self._check_admitted(child))
+        )
+
+    def _cannot_start(self, arrival: Arrival, slot: Slot, error: OSError) -> None:
+        log.error("cannot start a session: %s", error)
+        self._board.give_back(slot)
+        self._refuse(arrival, Refusal("busy", f"the server cannot start a process: {error}"))
+
+    def _foreign(self, own: Arrival, pipe: socket.socket) -> Iterator[Closable]:
+        """What is open here and not for a new session."""
+        yield pipe
+        for endpoint in self.endpoints:
+            yield endpoint.sock  # not the endpoint: its file belongs to this process
+        for arrival in self._arrivals:
+            if arrival is not own:
+                yield arrival.sock
+        for child in self._children.values():
+            yield child.sock
+            yield child.pipe
+        yield self._selector
+        if self._hangups is not None:
+            yield self._hangups
+        if self._signals is not None:
+            yield self._signals
+
+    def _converse(self, child: Child, events: int) -> None:
+        if child.session not in self._children:
+            return
+        if events & _WRITE and child.flush():
+            self._selector.modify(child.pipe, _READ, self._selector.get_key(child.pipe).data)
+        if not events & _READ:
+            return
+        requests = child.receive()
+        if requests is None:
+            # It is ending, or a task closed the descriptor: without a parent it must not go on.
+            self._ignore(child.pipe)
+            self._end(child, _END_SECONDS)
+            self._poll(child)
+            return
+        for request in requests:
+            reply = self._reply(child, request)
+            if reply is not None and not child.answer(reply):
+                key = self._selector.get_key(child.pipe)
+                self._selector.modify(child.pipe, _READ | _WRITE, key.data)
+        self._check_drained()
+
+    def _reply(self, child: Child, request: dict[str, Any]) -> Optional[dict[str, Any]]:
+        ask = request.get("ask")
+        if ask == "admit" and child.role is None:
+            return self._admit(child, request)
+        if ask == "status" and child.role == "control":
+            return self.status()
+        if ask == "drain" and child.role == "control":
+            self.drain()
+            return {"sessions": self._sessions()}
+        if ask == "failed":
+            log.info("no session with %s: %s", child.peer, request.get("why"))
+        return None
+
+    def _admit(self, child: Child, request: dict[str, Any]) -> dict[str, Any]:
+        role = str(request.get("role"))
+        if role == "work":
+            if self.draining:
+                return {"refuse": "draining", "message": _DRAINING}
+            if self._sessions() >= self.settings.max_connections:
+                return {"refuse": "busy", "message": _BUSY}
+        child.role = role
+        child.kernel = str(request.get("kernel"))
+        child.index = int(request.get("index", -1))
+        log.info("process %d serves %s for %s", child.pid, child.peer, child.kernel or role)
+        self._launch()
+        return {"admitted": True}
+
+    def _check_admitted(self, child: Child) -> None:
+        if child.role is None:
+            log.info("no session with %s: it took too long", child.peer)
+            self._kill(child)
+
+    def _on_hangup(self, _: int) -> None:
+        assert self._hangups is not None
+        for descriptor, _events in self._hangups.poll(0):
+            child = self._watched.pop(descriptor, None)
+            if child is not None:
+                self._hangups.unregister(descriptor)
+                child.timers.append(
+                    self.timers.after(_HANGUP_SECONDS, lambda child=child: self._kill(child))  # type: ignore[misc]
+                )
+
+    def _end(self, child: Child, seconds: float) -> None:
+        """Tell a session to end, and see that it does."""
+        if child.ending:
+            return
+        child.ending = True
+        try:
+            child.pipe.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # it has closed its end
+        child.timers.append(self.timers.after(seconds, lambda: self._kill(child)))
+
+    def _kill(self, child: Child) -> None:
+        if child.session in self._children:
+            child.killed = True
+            self._processes.kill(child.pid, signal.SIGKILL)
+
+    def _reap(self) -> None:
+        for child in list(self._children.values()):
+            self._poll(child)
+
+    def _poll(self, child: Child) -> None:
+        status = self._processes.poll(child.pid)
+        if status is not None:
+            self._ended(child, status)
+
+    def _ended(self, child: Child, status: int) -> None:
+        ending = describe(
+            status,
+            task=child.task,
+            done=child.slot.words[Slot.DONE],
+            memory=self._memory.rose() and not child.killed,
+        )
+        if ending["signal"] != "SIGKILL":
+            ending["memory"] = None
+        self.exits.record(child.session, ending)
+        quiet = child.ending or child.killed or (status == 0)
+        log.log(
+            logging.INFO if quiet else logging.WARNING,
+            "process %d of %s ended: %s",
+            child.pid,
+            child.peer,
+            ending["signal"] or f"exit status {ending['status']}",
+        )
+        del self._children[child.session]
+        self._release(child)
+        self._board.give_back(child.slot)
+        for arrival in self._held.pop(child.session, ()):
+            self._waiting.appendleft(arrival)
+        self._launch()
+        self._check_drained()
+
+    def _release(self, child: Child) -> None:
+        for timer in child.timers:
+            timer.cancel()
+        descriptor = child.sock.fileno()
+        if self._watched.pop(descriptor, None) is not None and self._hangups is not None:
+            # Explicitly: what a task started may have the socket, and epoll would keep it too.
+            self._hangups.unregister(descriptor)
+        self._ignore(child.pipe)
+        child.pipe.close()
+        try:
+            child.sock.shutdown(socket.SHUT_RDWR)  # likewise: the client must see the end now
+        except OSError:
+            pass  # the client has gone
+        child.sock.close()
+
+    # what it says of itself
+
+    def status(self) -> dict[str, Any]:
+        """What STATUS_REPLY holds."""
+        now = self._clock()
+        settings = self.settings
+        return {
+            "server": self.server,
+            "name": settings.name,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "version": __version__,
+            "python": interpreter_name(),
+            "uptime": now - self._began,
+            "draining": self.draining,
+            "addresses": list(self.addresses),
+            "workers": settings.workers,
+            "max_connections": settings.max_connections,
+            "tags": list(settings.tags),
+            "sessions": [child.status(now) for child in self._children.values()],
+        }
+
+
+def interpreter_name() -> str:
+    """This interpreter in two words, for people."""
+    return f"{sys.implementation.name} {'.'.join(map(str, sys.version_info[:3]))}"
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Set farm's options, and notice within two minutes that a client's machine is gone."""
+    tune(sock)
+    for name, value in (
+        ("TCP_KEEPIDLE", 60),
+        ("TCP_KEEPINTVL", 15),
+        ("TCP_KEEPCNT", 4),
+        ("TCP_USER_TIMEOUT", 120_000),
+    ):
+        option = getattr(socket, name, None)
+        if option is None and sys.platform.startswith("linux") and name == "TCP_USER_TIMEOUT":
+            option = 18  # PyPy does not name it
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
