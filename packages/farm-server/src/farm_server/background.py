@@ -1,0 +1,188 @@
+"""A server in a process of its own, started by a program and ended with it.
+
+The process is the command line's, with private options: it ends when its standard input is
+closed, which the system does for a starter that dies, however that happens. What the command line
+cannot say, the authentication object, is pickled and goes first through that same pipe.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import pickle
+import selectors
+import signal
+import subprocess
+import sys
+from typing import Optional
+
+from farm_common.deadline import Deadline
+from farm_common.errors import FarmError, SerializationError, UnsupportedError
+
+from .settings import Settings
+
+__all__ = ["READY", "Background"]
+
+#: What the ready line starts with.
+READY = "farm-server ready "
+
+_START_SECONDS = 10.0
+
+#: How long a server that was told to end may take; it gives its workers 1 s itself.
+_END_SECONDS = 5.0
+
+
+class Background:
+    """The process of a server.
+
+    Args:
+        settings: The server's.
+        log_level: From which level on it logs to stderr.
+
+    Raises:
+        UnsupportedError: It refused to start, or does not, and quotes why.
+        OSError: It could not listen.
+        SerializationError: The authentication object cannot be pickled.
+    """
+
+    def __init__(self, settings: Settings, log_level: Optional[str]) -> None:
+        self._owner = os.getpid()
+        gift = _pickled(settings) if settings.authenticates else b""
+        # Until it is ready its stderr comes here, to be quoted; then it gets this process's own.
+        later = os.dup(2)
+        try:
+            self._process = subprocess.Popen(
+                _command(settings, log_level, later, bool(gift)),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=[later],
+            )
+        finally:
+            os.close(later)
+        self.pid = self._process.pid
+        try:
+            assert self._process.stdin is not None
+            with contextlib.suppress(BrokenPipeError):  # it says why on stderr
+                self._process.stdin.write(gift)
+                self._process.stdin.flush()
+            self.addresses = self._wait()
+        except BaseException:
+            self._stop()
+            raise
+        atexit.register(self._at_exit)
+
+    def end(self, seconds: float) -> None:
+        """Drain for at most so many seconds, then end; twice is no error."""
+        if self._owner != os.getpid():
+            return  # a fork of the starter: the server is not its own
+        atexit.unregister(self._at_exit)
+        if seconds > 0 and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+        self._stop()
+
+    def _at_exit(self) -> None:
+        self.end(0.0)
+
+    def _stop(self) -> None:
+        """End it now; closing its input says so."""
+        process = self._process
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        try:
+            process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _wait(self) -> tuple[str, ...]:
+        """Read until the ready line; the addresses in it."""
+        process = self._process
+        assert process.stdout is not None
+        assert process.stderr is not None
+        deadline = Deadline(_START_SECONDS)
+        said = {process.stdout.fileno(): b"", process.stderr.fileno(): b""}
+        with selectors.DefaultSelector() as selector:
+            for descriptor in said:
+                selector.register(descriptor, selectors.EVENT_READ)
+            while selector.get_map():
+                for key, _ in selector.select(deadline.remaining()):
+                    data = os.read(key.fd, 1 << 16)
+                    said[key.fd] += data
+                    if not data:
+                        selector.unregister(key.fd)
+                out = said[process.stdout.fileno()].decode("utf-8", "surrogateescape")
+                if out.startswith(READY) and out.endswith("\n"):
+                    self._hand_over(said[process.stderr.fileno()])
+                    return tuple(out[len(READY) :].split())
+                if deadline.expired():
+                    break
+        words = said[process.stderr.fileno()].decode("utf-8", "replace").strip()
+        if not deadline.expired():
+            status = process.wait(_END_SECONDS)
+            _raise_failure(status, words)
+        raise UnsupportedError(
+            f"the server did not get ready within {_START_SECONDS:.0f} s; it said:\n{words}"
+        )
+
+    def _hand_over(self, early: bytes) -> None:
+        """Show what it logged while it started; from here on it writes to our stderr itself."""
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._process.stdout.close()
+        # It changed its stderr before it said ready, so what is in the pipe is all there is.
+        with self._process.stderr as pipe:
+            early += pipe.read()
+        if early and sys.stderr is not None:
+            sys.stderr.write(early.decode("utf-8", "replace"))
+
+
+def _raise_failure(status: int, words: str) -> None:
+    """Raise what the process could only say in words."""
+    prefix = "farm-server: "
+    text = words[words.rfind(prefix) + len(prefix) :] if prefix in words else words
+    if status == 1 and prefix in words:
+        raise OSError(text)
+    if status == 2 and prefix in words:
+        raise UnsupportedError(text)
+    raise UnsupportedError(
+        f"the server did not start (exit status {status}); it said:\n{words or '(nothing)'}"
+    )
+
+
+def _pickled(settings: Settings) -> bytes:
+    try:
+        return pickle.dumps(settings.auths)
+    except Exception as error:
+        raise SerializationError(
+            f"the server is a process of its own, and auth= cannot be sent to it: {error}"
+        ) from error
+
+
+def _command(settings: Settings, log_level: Optional[str], later: int, auth: bool) -> list[str]:
+    if not sys.executable:
+        raise FarmError("this program does not know which Python it runs on: run farm-server")
+    command = [
+        *(sys.executable, "-m", "farm_server"),
+        *map(str, settings.addresses),
+        *("--name", settings.name),
+        *("--workers", str(settings.workers)),
+        *("--max-connections", str(settings.max_connections)),
+        *("--until-stdin-closes", "--then-stderr", str(later)),
+    ]
+    if auth:
+        command.append("--auth-from-stdin")
+    if settings.insecure:
+        command.append("--insecure")
+    if settings.memory_limit is not None:
+        command += ["--memory-limit", str(settings.memory_limit)]
+    if log_level is not None:
+        command += ["--log-level", log_level]
+    for tag in settings.tags:
+        command += ["--tag", tag]
+    return command
