@@ -1,0 +1,175 @@
+"""The command ``farm-admin``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn, Optional
+
+from farm_common.address import parse_address
+from farm_common.errors import AddressError, FarmError
+from farm_common.handshake import PROTOCOL_VERSIONS
+
+from .__about__ import __version__
+from .end import end_server
+from .ping import reach
+from .status import ServerStatus, status
+from .table import render
+
+__all__ = ["main"]
+
+#: How many servers are asked at the same time.
+_TOGETHER = 32
+
+EPILOG = """\
+addresses:
+  127.0.0.1:11111  [::1]:11111  host:port  unix:///run/user/1000/farm.sock
+  (?workers=N after one is accepted and means nothing here)
+
+examples:
+  farm-admin ping 127.0.0.1:11111 --timeout 30    wait for a server to start
+  farm-admin status host1:11111 host2:11111
+  farm-admin status host1:11111 --json | jq '.[0].sessions | length'
+  farm-admin end unix:///run/user/1000/farm.sock
+
+exit status:
+  0 all servers did; 1 at least one did not, standard error says which and why;
+  2 wrong usage
+
+`farm-admin COMMAND --help` says more."""
+
+_HELP = {
+    "ping": "find out whether servers answer, and wait for them to",
+    "end": "have servers take no new connections, and exit when the last one ends",
+    "status": "show what servers do",
+}
+
+_TIMEOUT = {"ping": 3.0, "end": 10.0, "status": 10.0}
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> NoReturn:
+    """Run the command and exit.
+
+    Args:
+        arguments: What follows the command's name; from `sys.argv` if not given.
+    """
+    try:
+        code = _run(_parser().parse_args(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has seen enough
+        sys.stderr.close()
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        for address in options.addresses:
+            parse_address(address)
+    except AddressError as error:
+        print(f"farm-admin: {error}", file=sys.stderr)
+        return 2
+    act = _ACTIONS[options.command]
+    with ThreadPoolExecutor(min(_TOGETHER, len(options.addresses))) as executor:
+        outcomes = list(
+            executor.map(lambda address: _attempt(act, address, options.timeout), options.addresses)
+        )
+    if options.json:
+        print(json.dumps([outcome for outcome, _ in outcomes], indent=2))
+    separator = ""
+    for outcome, text in outcomes:
+        if not outcome["ok"]:
+            print(f"farm-admin: {outcome['error']}", file=sys.stderr)
+        elif not options.json:
+            print(f"{separator}{text}")
+            separator = "\n" if options.command == "status" else ""
+    return 0 if all(outcome["ok"] for outcome, _ in outcomes) else 1
+
+
+_Action = Callable[[str, Optional[float]], "tuple[dict[str, Any], str]"]
+
+
+def _attempt(act: _Action, address: str, timeout: Optional[float]) -> tuple[dict[str, Any], str]:
+    """What happened at one address, for programs and for people."""
+    try:
+        found, text = act(address, timeout)
+    except (FarmError, OSError) as error:
+        return {"address": address, "ok": False, "error": str(error)}, ""
+    return {"address": address, "ok": True, **found}, text
+
+
+def _ping(address: str, timeout: Optional[float]) -> tuple[dict[str, Any], str]:
+    seconds = reach(address, timeout, None)
+    return {"seconds": seconds}, f"{address} answers ({1000 * seconds:.1f} ms)"
+
+
+def _end(address: str, timeout: Optional[float]) -> tuple[dict[str, Any], str]:
+    end_server(address, timeout=timeout)
+    return {}, f"{address} takes no new connections"
+
+
+def _status(address: str, timeout: Optional[float]) -> tuple[dict[str, Any], str]:
+    found: ServerStatus = status(address, timeout=timeout)
+    return found.to_json(), render(address, found)
+
+
+_ACTIONS: dict[str, _Action] = {"ping": _ping, "end": _end, "status": _status}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="farm-admin",
+        description="Look after the servers of farm.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in _HELP.items():
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog=EPILOG.rpartition("\n\n")[0],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        command.add_argument("addresses", nargs="+", metavar="ADDRESS", help="see below")
+        command.add_argument(
+            "--timeout",
+            type=_seconds,
+            default=_TIMEOUT[name],
+            metavar="S",
+            help='how many seconds to wait, or "none" (default: %(default)g)',
+        )
+        command.add_argument(
+            "--json",
+            action="store_true",
+            help="print a list with an object for each address, in order",
+        )
+    return parser
+
+
+def _seconds(text: str) -> Optional[float]:
+    if text.lower() == "none":
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, nor none")
+    return number
+
+
+def _version() -> str:
+    low, high = PROTOCOL_VERSIONS
+    protocol = str(low) if low == high else f"{low} to {high}"
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"farm-admin {__version__}, protocol {protocol}, {sys.implementation.name} {python}"

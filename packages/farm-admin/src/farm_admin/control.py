@@ -1,0 +1,123 @@
+"""One connection to a server for questions about it, rather than for tasks."""
+
+from __future__ import annotations
+
+import socket
+from types import TracebackType
+from typing import Any, Optional, Union, final
+
+from farm_common.address import Address
+from farm_common.deadline import Deadline
+from farm_common.errors import AddressError, ProtocolError
+from farm_common.frames import Frame, Kind
+from farm_common.handshake import ClientHello, decode_json
+from farm_common.interpreter import hello_fields
+from farm_common.security import Authenticator, NoAuth
+from farm_common.stream import Stream, connect_stream
+
+__all__ = ["Control"]
+
+#: The largest answer accepted, in bytes: a status has some 200 for each session.
+_FRAME_LIMIT = 64 << 20
+
+
+@final
+class Control:
+    """A control connection; use it as a context manager.
+
+    Args:
+        address: Where the server listens.
+        auth: How to prove who we are; it must match the server's.
+        deadline: For everything that is done with the connection.
+
+    Raises:
+        AddressError: Nothing can listen there.
+        AuthError, ProtocolError: The server will not do, now or later.
+        ConnectionError: There is no server, or it is too busy; it may do later.
+        TimeoutError: It did not answer in time.
+    """
+
+    def __init__(self, address: Address, auth: Optional[Authenticator], deadline: Deadline) -> None:
+        if address.kind not in ("tcp", "unix"):
+            raise AddressError(
+                f"{str(address)!r} is no server's address: give host:port or unix:///path"
+            )
+        self._address = address
+        self._deadline = deadline
+        hello = ClientHello(**hello_fields(_FRAME_LIMIT), role="control", name="farm-admin")
+        try:
+            greeting = connect_stream(address, auth or NoAuth(), hello, deadline)
+        except (OSError, EOFError, UnicodeError) as error:
+            raise self._explained(error) from error
+        self._stream: Stream = greeting.stream
+
+    def __enter__(self) -> Control:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self._stream.close()
+
+    def ping(self) -> None:
+        """Return when the server has answered."""
+        self._ask(Kind.PING, Kind.PONG)
+
+    def status(self) -> dict[str, Any]:
+        """What the server says of itself."""
+        return decode_json(self._ask(Kind.STATUS, Kind.STATUS_REPLY).body, "the status")
+
+    def drain(self) -> None:
+        """Return when the server takes no more connections."""
+        self._ask(Kind.DRAIN, Kind.DRAINING)
+
+    def _ask(self, kind: int, answer: int) -> Frame:
+        stream = self._stream
+        try:
+            self._limit()
+            stream.send(stream.connection.send(kind, ident=1))
+            while True:
+                self._limit()
+                for happening in stream.receive():
+                    if not isinstance(happening, Frame):
+                        raise ProtocolError(f"{self._address.endpoint} answered too much")
+                    if happening.kind == answer:
+                        return happening
+                    if happening.kind == Kind.PING:
+                        stream.send(stream.connection.send(Kind.PONG, ident=happening.ident))
+                    elif happening.kind == Kind.GOODBYE:
+                        raise EOFError
+                    else:
+                        raise ProtocolError(
+                            f"{self._address.endpoint} answered with {happening.name}"
+                        )
+        except (OSError, EOFError) as error:
+            raise self._explained(error) from error
+
+    def _limit(self) -> None:
+        remaining = self._deadline.remaining()
+        if remaining == 0:
+            raise TimeoutError
+        self._stream.sock.settimeout(remaining)
+
+    def _explained(self, error: Union[OSError, EOFError, UnicodeError]) -> OSError:
+        """The error as one line that says which server it is about and what to look at."""
+        where = self._address.endpoint
+        if isinstance(error, (TimeoutError, socket.timeout)):
+            return TimeoutError(f"no answer from {where} within {self._deadline.seconds:g} s")
+        if isinstance(error, (UnicodeError, socket.gaierror)):
+            return ConnectionError(f"unknown host {self._address.host!r}")
+        if isinstance(error, EOFError):
+            return ConnectionError(f"{where} closed the connection; is it a farm server?")
+        if isinstance(error, ConnectionRefusedError) and not error.errno:
+            return ConnectionError(f"{where}: {error}")  # in the server's own words
+        if isinstance(error, ConnectionRefusedError):
+            return ConnectionError(f"no server listens on {where}")
+        if isinstance(error, FileNotFoundError):
+            return ConnectionError(f"no server listens on {where}: no such socket")
+        if isinstance(error, PermissionError):
+            return ConnectionError(f"{where} belongs to another user")
+        return ConnectionError(f"cannot reach {where}: {error.strerror or error}")

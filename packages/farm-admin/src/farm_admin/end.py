@@ -1,0 +1,36 @@
+"""The end of a server, without harm to what it is doing."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from farm_common.address import AddressLike, parse_address
+from farm_common.deadline import Deadline
+from farm_common.security import Authenticator
+
+from .control import Control
+
+__all__ = ["end_server"]
+
+
+def end_server(
+    address: AddressLike, auth: Optional[Authenticator] = None, timeout: Optional[float] = 10
+) -> None:
+    """Have a server take no new connections, and exit when the last one ends.
+
+    Returns as soon as the server takes no more; connections in progress are unaffected, and it
+    may serve them for long.
+
+    Args:
+        address: Where it listens.
+        auth: How to prove who we are; it must match the server's.
+        timeout: Seconds to wait for its answer; None is for ever.
+
+    Raises:
+        AddressError: The address cannot be understood.
+        AuthError, ProtocolError: The server will not do, now or later.
+        ConnectionError: There is no server.
+        TimeoutError: It did not answer in time.
+    """
+    with Control(parse_address(address), auth, Deadline(timeout)) as control:
+        control.drain()
