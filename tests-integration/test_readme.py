@@ -1,0 +1,34 @@
+"""The README's server and client, as a reader would copy them."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ADDRESS = "127.0.0.1:11111"  # the README's; the test takes any free port
+
+
+def test_the_client_computes_pi_on_the_server(tmp_path):
+    """The command starts a server, and the program prints something near pi."""
+    command = re.search(r"^    (farm-server 127.*)$", README, re.MULTILINE).group(1)
+    program = re.search(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL).group(1)
+    assert ADDRESS in command
+    assert ADDRESS in program
+
+    arguments = shlex.split(command.replace(ADDRESS, "127.0.0.1:0"))[1:]
+    server = [sys.executable, "-m", "farm_server", *arguments]
+    script = tmp_path / "client.py"
+    with subprocess.Popen(server, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            address = process.stdout.readline().split()[-1]
+            script.write_text(program.replace(ADDRESS, address), encoding="utf-8")
+            done = subprocess.run(
+                [sys.executable, str(script)], capture_output=True, text=True, check=False
+            )
+        finally:
+            process.terminate()
+    assert done.stderr == ""
+    assert 3.1 < float(done.stdout) < 3.2
+    assert process.returncode == 0
