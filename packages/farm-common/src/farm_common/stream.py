@@ -10,6 +10,8 @@ One thread may receive while others send; senders exclude each other.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import socket
 import sys
@@ -17,12 +19,12 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 from .address import Address
 from .connection import Connection, Happening
 from .deadline import Deadline
-from .errors import AuthError, ProtocolError
+from .errors import AuthError, IncompatibleVersionError, ProtocolError
 from .frames import Buffer, Frame, Kind
 from .handshake import (
     NEW_SESSION,
@@ -34,7 +36,7 @@ from .handshake import (
     ServerHello,
 )
 from .security import Authenticator, Layer
-from .states import Role, State
+from .states import Role
 
 __all__ = [
     "HANDSHAKE_SECONDS",
@@ -90,14 +92,26 @@ class Stream:
         sock: A connected socket; the stream closes it.
         connection: The state machine of this end.
         layer: The security layer, once the handshake has chosen one.
+        early: What the peer said already in the same bytes that ended the handshake; `receive`
+            returns it first.
     """
 
-    def __init__(self, sock: socket.socket, connection: Connection, layer: Layer) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        connection: Connection,
+        layer: Layer,
+        early: Sequence[Happening] = (),
+    ) -> None:
         self.sock = sock
         self.connection = connection
         self.layer = layer
         self._clear = layer.transparent
+        self._early = list(early)
         self._lock = threading.Lock()
+        # Held while the layer makes bytes and they are queued: its peer expects them in order.
+        # Never held while waiting for the socket, so that a receiver gets through.
+        self._order = threading.Lock()
         self._out: deque[memoryview] = deque()
 
     def fileno(self) -> int:
@@ -112,6 +126,9 @@ class Stream:
             EOFError: The peer closed; ConnectionError: the connection broke.
             ProtocolError: The peer broke the protocol.
         """
+        if self._early:
+            early, self._early = self._early, []
+            return early
         if self._clear:
             target = self.connection.target()
             if target is not None:
@@ -126,11 +143,17 @@ class Stream:
             raise EOFError(f"the peer closed the connection{whole}")
         if self._clear:
             return self.connection.receive_data(data)
-        plain, answer = self.layer.feed(data)
-        if answer:
-            with self._lock:
+        with self._order:
+            plain, answer = self.layer.feed(data)
+            if answer:
                 self._out.append(memoryview(answer))
+        # A sender that holds the lock writes the answer too; to wait for it here would be a
+        # deadlock where both peers wait for the other to read.
+        if answer and self._lock.acquire(blocking=False):
+            try:
                 self._flush()
+            finally:
+                self._lock.release()
         return self.connection.receive_data(plain) if plain else []
 
     def send(self, segments: Sequence[Buffer]) -> bool:
@@ -144,28 +167,38 @@ class Stream:
         Raises:
             ConnectionError, OSError: The connection broke.
         """
-        with self._lock:
-            if self._clear:
-                if not self._out and len(segments) == 1:
-                    # The common case: one small frame, which the kernel takes at once.
-                    first = segments[0]
-                    try:
-                        sent = self.sock.send(first)
-                    except BlockingIOError:
-                        sent = 0
-                    if sent == len(first):
-                        return True
-                    self._out.append(memoryview(first)[sent:])
-                else:
-                    self._out.extend(memoryview(segment).cast("B") for segment in segments)
-            else:
+        if not self._clear:
+            with self._order:
                 self._out.extend(self._wrapped(segments))
+            return self.flush()
+        with self._lock:
+            if not self._out and len(segments) == 1:
+                # The common case: one small frame, which the kernel takes at once.
+                first = segments[0]
+                try:
+                    sent = self.sock.send(first)
+                except BlockingIOError:
+                    sent = 0
+                if sent == len(first):
+                    return True
+                self._out.append(memoryview(first)[sent:])
+            else:
+                self._out.extend(memoryview(segment).cast("B") for segment in segments)
             return self._flush()
 
     def flush(self) -> bool:
         """Write what `send` could not; return whether all is written."""
-        with self._lock:
-            return self._flush()
+        while True:
+            with self._lock:
+                if not self._flush():
+                    return False
+            if not self._out:  # else the layer answered between the last write and the release
+                return True
+
+    @property
+    def pending(self) -> bool:
+        """Whether `receive` has something to return without the socket being readable."""
+        return bool(self._early)
 
     @property
     def writing(self) -> bool:
@@ -184,8 +217,9 @@ class Stream:
         pieces: list[memoryview] = []
         for segment in segments:
             view = memoryview(segment).cast("B")
-            for start in range(0, len(view), _WRAP_PIECE):
-                pieces.append(memoryview(self.layer.wrap(view[start : start + _WRAP_PIECE])))
+            starts = range(0, len(view), _WRAP_PIECE)
+            wrapped = (self.layer.wrap(view[start : start + _WRAP_PIECE]) for start in starts)
+            pieces.extend(map(memoryview, wrapped))
         return pieces
 
     def _flush(self) -> bool:
@@ -231,20 +265,42 @@ def connect(address: Address, deadline: Deadline) -> socket.socket:
     Raises:
         OSError: Nobody listens there, or no such host; TimeoutError: no answer in time.
     """
+    if address.kind == "unix":
+        return _connect(socket.AF_UNIX, address.path, address, deadline)
     try:
-        if address.kind == "unix":
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                sock.settimeout(deadline.remaining())
-                sock.connect(address.path)
-            except BaseException:
-                sock.close()
-                raise
-        else:
-            sock = socket.create_connection((address.host, address.port), deadline.remaining())
-    except socket.timeout:  # not a TimeoutError before 3.10
-        raise TimeoutError(f"no answer from {address.endpoint} in time") from None
-    tune(sock)
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except UnicodeError:  # an empty or overlong part between two dots
+        raise socket.gaierror(socket.EAI_NONAME, f"no host {address.host!r}") from None
+    failure: Optional[OSError] = None
+    for index, (family, _, _, _, place) in enumerate(found):
+        remaining = deadline.remaining()
+        if remaining is not None:  # one silent address must leave time for the others
+            remaining /= len(found) - index
+        try:
+            return _connect(family, place, address, Deadline(remaining))
+        except OSError as error:
+            # The first is the one that the system prefers, and says most.
+            failure = failure or error
+    raise failure or socket.gaierror(socket.EAI_NONAME, f"no host {address.host!r}")
+
+
+def _connect(family: int, place: Any, address: Address, deadline: Deadline) -> socket.socket:
+    remaining = deadline.remaining()
+    if remaining == 0:
+        raise TimeoutError(f"no answer from {address.endpoint} in time")
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(remaining)
+        sock.connect(place)
+        if address.kind == "tcp" and sock.getsockname() == sock.getpeername():
+            # Trying a loopback port that nobody listens on may pick that port for this end.
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        tune(sock)
+    except BaseException as error:
+        sock.close()
+        if isinstance(error, socket.timeout):  # not a TimeoutError before 3.10
+            raise TimeoutError(f"no answer from {address.endpoint} in time") from None
+        raise
     return sock
 
 
@@ -315,7 +371,7 @@ def server_handshake(
     sock: socket.socket,
     start: bytes,
     auths: Sequence[Authenticator],
-    greet: Callable[[ClientHello, Preamble], ServerHello],
+    greet: Callable[[ClientHello, Preamble], Union[ServerHello, Refusal]],
     deadline: Deadline,
     frame_limit: int,
 ) -> tuple[Stream, ClientHello]:
@@ -325,21 +381,26 @@ def server_handshake(
         sock: The socket.
         start: What was read from it already; at least the client's preamble.
         auths: The mechanisms to offer, best first.
-        greet: Makes this side's hello from the client's; may raise `AuthError`.
+        greet: Makes this side's hello from the client's, or says why there will be none; may
+            also raise `AuthError`.
         deadline: For all of it.
         frame_limit: The largest frame to accept once the connection is open, in bytes.
 
     Raises:
-        AuthError, ProtocolError, OSError, EOFError: There is no session.
+        AuthError, ProtocolError, OSError, EOFError: There is no session;
+            ConnectionRefusedError: `greet` did not want one.
     """
     connection = Connection(Role.SERVER, frame_limit=frame_limit, allocate=allocate)
     driver = _Handshake(sock, connection, deadline)
-    # A peer of another version must learn ours, so the preamble goes out in any case.
     try:
         preamble = driver.next(start)
-        assert isinstance(preamble, Preamble)
-    finally:
-        driver.send(connection.send_preamble() if connection.version else Preamble().encode())
+    except IncompatibleVersionError:
+        # The client must learn our versions, to say which side to upgrade.
+        with contextlib.suppress(OSError):
+            driver.send(Preamble().encode())
+        raise
+    assert isinstance(preamble, Preamble)
+    driver.send(connection.send_preamble())
     names = tuple(auth.name for auth in auths)
     driver.send(*connection.send(Kind.OFFER, Offer(names).encode()))
     select = Select.decode(_frame(driver.next()).body)
@@ -353,6 +414,9 @@ def server_handshake(
     except AuthError as error:
         driver.send(*connection.send(Kind.REFUSE, Refusal("auth", str(error)).encode()))
         raise
+    if isinstance(answer, Refusal):
+        driver.send(*connection.send(Kind.REFUSE, answer.encode()))
+        raise ConnectionRefusedError(answer.message)
     driver.send(*connection.send(Kind.HELLO, answer.encode()))
     return driver.stream(), hello
 
@@ -404,17 +468,18 @@ class _Handshake:
 
     def stream(self) -> Stream:
         assert self._layer is not None
-        assert self._connection.state is State.OPEN
         self._sock.settimeout(None)
-        return Stream(self._sock, self._connection, self._layer)
+        return Stream(self._sock, self._connection, self._layer, tuple(self._happened))
 
     def _write(self, data: Buffer) -> None:
         if len(data):
             self._limited(lambda: self._sock.sendall(data))
 
     def _receive(self) -> bytes:
-        data = self._limited(lambda: self._sock.recv(_CHUNK))
+        data: bytes = self._limited(lambda: self._sock.recv(_CHUNK))
         if not data:
+            if self._layer is not None:
+                self._layer.eof()
             raise EOFError("the peer closed the connection during the handshake")
         return data
 
