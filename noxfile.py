@@ -88,8 +88,8 @@ def types(session: nox.Session) -> None:
     """Strict types, as the oldest and the newest Python see them."""
     session.install(*group("types"), "cloudpickle")
     for version in (OLDEST, NEWEST):
-        for package in PACKAGES:
-            session.run("mypy", "--python-version", version, f"{package}/src")
+        sources = [f"{package}/src" for package in PACKAGES]
+        session.run("mypy", "--python-version", version, *sources)
 
 
 @nox.session(python=DEFAULT)
