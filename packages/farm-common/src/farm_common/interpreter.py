@@ -8,8 +8,9 @@ from importlib.util import MAGIC_NUMBER
 from typing import Any
 
 from .__about__ import __version__
+from .handshake import Hello
 
-__all__ = ["FEATURES", "hello_fields"]
+__all__ = ["FEATURES", "bytecode_of", "hello_fields", "own_bytecode"]
 
 #: The optional parts of the protocol that this release knows.
 FEATURES: tuple[str, ...] = ()
@@ -33,3 +34,13 @@ def hello_fields(frame_limit: int) -> dict[str, Any]:
         "frame_limit": frame_limit,
         "features": FEATURES,
     }
+
+
+def own_bytecode() -> tuple[str, str]:
+    """What an interpreter must have in common with this one to load its bytecode."""
+    return sys.implementation.name, MAGIC_NUMBER.hex()
+
+
+def bytecode_of(hello: Hello) -> tuple[str, str]:
+    """The same of a peer: code objects travel only between equals."""
+    return hello.implementation, hello.magic

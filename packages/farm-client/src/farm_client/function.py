@@ -1,0 +1,119 @@
+"""The functions that a kernel has sent or is about to send.
+
+Looking a function up must be cheap, because it happens at each submit, and must see the latest
+values that the function captured, because that is the rule. See `farm_common.shipping.Capture`.
+"""
+
+from __future__ import annotations
+
+import types
+import weakref
+from collections.abc import Sequence
+from typing import Any, Callable, Optional
+
+from farm_common.shipping import Capture, Shared, ShippedFunction, ship_function
+from farm_common.shipping.functions import Task
+from farm_common.shipping.pickling import is_importable
+
+from .scheduler import Estimate
+
+__all__ = ["Function", "FunctionTable"]
+
+#: How many functions a table remembers.
+_MOST = 4096
+
+
+class Function:
+    """A function as the engine handles it: what to send, and how long its tasks take."""
+
+    __slots__ = ("body", "buffers", "bytecode", "estimate", "ident", "name", "shared")
+
+    def __init__(self, shipped: ShippedFunction) -> None:
+        self.ident = shipped.ident
+        self.body = shipped.ident + shipped.body
+        self.buffers = shipped.buffers
+        self.bytecode = shipped.bytecode
+        self.shared: Sequence[Shared[Any]] = shipped.shared
+        self.name = shipped.name
+        self.estimate = Estimate()
+
+    @property
+    def size(self) -> int:
+        """How many bytes it takes on a server."""
+        return len(self.body) + sum(map(len, self.buffers))
+
+
+class _Entry:
+    __slots__ = ("capture", "function", "task")
+
+    def __init__(self, task: Callable[[], Any], function: Function, capture: Optional[Capture]):
+        self.task = task
+        self.function = function
+        self.capture = capture  # None: it captures nothing
+
+
+class FunctionTable:
+    """Finds the `Function` for a task.
+
+    Args:
+        protocol: The pickle protocol that all servers read.
+    """
+
+    def __init__(self, protocol: int) -> None:
+        self.protocol = protocol
+        self._by_task: dict[int, _Entry] = {}
+        self._by_name: dict[str, Function] = {}
+        self._by_ident: dict[bytes, Function] = {}
+
+    def find(self, task: Task) -> Function:
+        """The function to send for `task`, as it is now.
+
+        Raises:
+            InvalidTaskError: It is no task.
+            SerializationError: It cannot travel.
+        """
+        entry = self._by_task.get(id(task))
+        if entry is not None and entry.task() is task:
+            capture = entry.capture
+            if capture is None or capture.current():
+                return entry.function
+        if type(task) is str:
+            known = self._by_name.get(task)
+            if known is not None:
+                return known
+        return self._ship(task)
+
+    def _ship(self, task: Task) -> Function:
+        # Looked at before it is packed: what changes in between is then seen at the next submit.
+        capture = Capture(task) if type(task) is types.FunctionType else None
+        shipped = ship_function(task, self.protocol)
+        function = self._by_ident.get(shipped.ident)
+        if function is None:
+            function = Function(shipped)
+            _bound(self._by_ident)
+            self._by_ident[shipped.ident] = function
+        if isinstance(task, str):
+            _bound(self._by_name)
+            self._by_name[task] = function
+        elif capture is not None and capture.stable:
+            self._remember(task, function, None if is_importable(task) else capture)
+        elif isinstance(task, (types.BuiltinFunctionType, type)) and not shipped.bytecode:
+            if is_importable(task):
+                self._remember(task, function, None)
+        return function
+
+    def _remember(self, task: Any, function: Function, capture: Optional[Capture]) -> None:
+        by_task, key = self._by_task, id(task)
+        try:
+            # An id may be used again once its object is gone, hence the weak reference.
+            reference: Callable[[], Any] = weakref.ref(task, lambda _: by_task.pop(key, None))
+        except TypeError:
+            reference = lambda: task  # noqa: E731  (builtins live for ever)
+        _bound(by_task)
+        by_task[key] = _Entry(reference, function, capture)
+
+
+def _bound(table: dict[Any, Any]) -> None:
+    """Make room by forgetting what was put in first; it will be found out again."""
+    if len(table) >= _MOST:
+        table.pop(next(iter(table)), None)

@@ -1,0 +1,162 @@
+"""Futures: light ones, and yet what `concurrent.futures` and asyncio expect."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from concurrent import futures
+from concurrent.futures._base import (
+    CANCELLED,
+    CANCELLED_AND_NOTIFIED,
+    FINISHED,
+    PENDING,
+    RUNNING,
+)
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from farm_common.errors import FarmError
+
+from .job import Job
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+__all__ = ["Future"]
+
+_making = threading.Lock()
+
+
+class Future(futures.Future):  # type: ignore[type-arg]
+    """The result of one task, now or later.
+
+    A `concurrent.futures.Future`: works with ``wait``, ``as_completed`` and
+    ``add_done_callback``; and awaitable. Its condition variable, which costs nine tenths of a
+    future, is made only when somebody asks for it.
+    """
+
+    # Why a condition made late misses nothing: who settles the future first stores the state, and
+    # then looks for a condition; who waits first stores a condition, and then looks at the state.
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._job: Optional[Job] = None
+        self._late: Optional[threading.Condition] = None
+        self._state = PENDING
+        self._result: Any = None
+        self._exception: Optional[BaseException] = None
+        self._waiters: list[Any] = []
+        self._done_callbacks: list[Callable[[Any], object]] = []
+        self.pending = 0
+
+    @property
+    def _condition(self) -> threading.Condition:
+        if self._late is None:
+            with _making:
+                if self._late is None:
+                    self._late = threading.Condition()
+        return self._late
+
+    def done(self) -> bool:
+        """Whether there is a result, an error, or nothing to wait for."""
+        return self._state in _DONE
+
+    def running(self) -> bool:
+        """Whether the task was sent to a worker."""
+        return self._state == RUNNING
+
+    def cancelled(self) -> bool:
+        """Whether the task was withdrawn."""
+        return self._state in _CANCELLED
+
+    def cancel(self) -> bool:
+        """Withdraw the task if it was not sent to a worker yet.
+
+        Returns:
+            Whether the future is cancelled now.
+        """
+        if self._state in _CANCELLED:
+            return True
+        job = self._job
+        if job is None or self._state != PENDING or not self._engine.withdraw(job):
+            return False
+        with self._condition:
+            self._state = CANCELLED
+            self._condition.notify_all()
+        self._invoke_callbacks()
+        self._engine.notify()
+        return True
+
+    def result(self, timeout: Optional[float] = None) -> Any:
+        """The task's result.
+
+        Args:
+            timeout: How many seconds to wait for it; None: for ever.
+
+        Raises:
+            TaskExecutionError: The task failed; WorkerLostError: its workers died.
+            concurrent.futures.TimeoutError: It is not there in time.
+            concurrent.futures.CancelledError: The task was withdrawn.
+        """
+        error = self.exception(timeout)
+        if error is not None:
+            try:
+                raise error
+            finally:
+                error = None  # the traceback refers to this frame
+        return self._result
+
+    def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:
+        """The task's error, or None when it has a result; waits and raises as `result`."""
+        if self._state not in _DONE:
+            self._engine.wait(self.done, timeout)
+        if self._state in _CANCELLED:
+            raise futures.CancelledError
+        if self._state != FINISHED:
+            raise futures.TimeoutError
+        return self._exception
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        import asyncio  # takes 40 ms; few programs need it
+
+        return asyncio.wrap_future(self).__await__()
+
+    def __reduce__(self) -> Any:
+        raise FarmError("a future cannot travel: force() it, and send its value")
+
+    # what the engine calls, with its lock held
+
+    def start(self, job: Job) -> None:
+        """The task was sent to a worker: too late to cancel."""
+        self._state = RUNNING
+
+    def restart(self, job: Job) -> None:
+        """The task waits again, because its worker was lost."""
+        self._state = PENDING
+
+    def deliver(self, job: Job, value: Any) -> Optional[Callable[[], None]]:
+        """Settle the future with a result."""
+        self._result = value
+        return self._settle()
+
+    def fail(self, job: Job, error: BaseException) -> Optional[Callable[[], None]]:
+        """Settle the future with an error."""
+        self._exception = error
+        return self._settle()
+
+    def _settle(self) -> Optional[Callable[[], None]]:
+        self.pending = 0
+        self._job = None
+        self._state = FINISHED
+        if self._late is not None:
+            with self._late:
+                for waiter in self._waiters:
+                    if self._exception is None:
+                        waiter.add_result(self)
+                    else:
+                        waiter.add_exception(self)
+                self._late.notify_all()
+        return self._invoke_callbacks if self._done_callbacks else None
+
+
+_CANCELLED = frozenset({CANCELLED, CANCELLED_AND_NOTIFIED})
+_DONE = frozenset({CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED})

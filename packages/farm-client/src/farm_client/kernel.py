@@ -1,0 +1,518 @@
+"""Kernels: the set of workers that a program uses."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import weakref
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Callable, Optional, Union
+
+from farm_common.address import Address, AddressLike, parse_address
+from farm_common.deadline import Deadline
+from farm_common.errors import (
+    FarmError,
+    KernelCreationError,
+    NoKernelError,
+    UnsupportedError,
+)
+from farm_common.place import worker_index
+from farm_common.security import Authenticator, NoAuth
+from farm_common.shipping.functions import Task
+
+from . import interrupts
+from .channel import Channel
+from .engine import Engine
+from .future import Future
+from .job import Job
+from .link import Link
+from .options import Category
+from .output import Printer
+from .site import Site
+
+__all__ = [
+    "Kernel",
+    "WorkerInfo",
+    "broadcast_task",
+    "check_kernel",
+    "current_kernel",
+    "end_kernel",
+    "kernel_name",
+    "kernel_worker_count",
+    "make_channel",
+    "make_kernel",
+    "set_kernel",
+    "task_categories_running",
+    "worker_index",
+]
+
+_log = logging.getLogger("farm.client")
+
+_OUTPUTS = ("forward", "server", "discard")
+
+#: How many addresses are connected to at once.
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class WorkerInfo:
+    """One worker of a kernel, as it is at the moment.
+
+    Attributes:
+        index: Its number in the kernel, from 0.
+        address: The address it was reached at.
+        host: The name of its host.
+        pid: Its process there.
+        implementation: Of Python, for example ``"cpython"``.
+        python_version: For example ``"3.11.7"``.
+        tags: What its server was labelled with.
+        state: ``"idle"``, ``"busy"``, ``"leaving"`` (it is being removed) or ``"lost"`` (it is
+            being replaced).
+        category: Of the task that it runs, None when idle.
+        tasks_done: How many results it has given.
+    """
+
+    index: int
+    address: str
+    host: str
+    pid: int
+    implementation: str
+    python_version: str
+    tags: tuple[str, ...]
+    state: str
+    category: Optional[Category]
+    tasks_done: int
+
+
+class Kernel:
+    """The workers of some servers; made by `make_kernel`.
+
+    As a context manager it is the current kernel inside the ``with`` and ends on exit.
+
+    Attributes:
+        name: For people: servers show it.
+    """
+
+    def __init__(self, name: str, auth: Authenticator, output: str) -> None:
+        self.name = name
+        self._auth = auth
+        self._output = output
+        self._sites: list[Site] = []
+        self._next_index = 0
+        self._setup: list[Job] = []
+        self._tokens: list[Token[Optional[Kernel]]] = []
+        self._changing = threading.Lock()  # add and remove take turns
+        self._engine = Engine(self._lost, Printer())
+        _kernels.add(self)
+
+    # what it is
+
+    @property
+    def worker_count(self) -> int:
+        """How many workers it has, those included that are being replaced."""
+        return sum(len(site.links) for site in self._sites)
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses it was made of, in order."""
+        return [str(site.address) for site in self._sites]
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has ended."""
+        return self._engine.ended is not None
+
+    def workers(self) -> list[WorkerInfo]:
+        """Its workers as they are at the moment, in the order of their indices."""
+        infos = [
+            _describe(link, site.address)
+            for site in self._sites
+            for link in list(site.links.values())
+        ]
+        return sorted(infos, key=lambda info: info.index)
+
+    def task_categories_running(self) -> list[Optional[Category]]:
+        """The category of the task that each worker runs, None for idle ones; in worker order."""
+        return [info.category for info in self.workers()]
+
+    # tasks
+
+    def make_channel(self, *, capacity: Optional[int] = None) -> Channel:
+        """A channel for the results of tasks; see `make_channel`."""
+        if self._engine.ended is not None:
+            raise NoKernelError(f"{self._engine.ended}; make another by farm.make_kernel(...)")
+        return Channel(self._engine, capacity)
+
+    def broadcast_task(self, task: Task, /, *args: Any, **kwargs: Any) -> list[Any]:
+        """Run a task once on every worker; see `broadcast_task`."""
+        return self._broadcast(self._engine.prepare(task, args, kwargs))
+
+    def setup(self, task: Task, /, *args: Any, **kwargs: Any) -> list[Any]:
+        """Run a task once on every worker, and on each that joins or is replaced later.
+
+        Args:
+            task: As for `submit_task`.
+            *args: Its arguments.
+            **kwargs: Its keyword arguments.
+
+        Returns:
+            The results in the order of the workers.
+
+        Raises:
+            TaskExecutionError: The task failed on a worker; it is then not kept for later.
+        """
+        job = self._engine.prepare(task, args, kwargs)
+        parcel = job.parcel
+        if parcel is not None and parcel.buffers:  # theirs may change until they are sent again
+            job.parcel = parcel._replace(buffers=[bytearray(b) for b in parcel.buffers])
+        with self._changing:
+            results = self._broadcast(job)
+            self._setup.append(job)
+        return results
+
+    def _broadcast(self, job: Job) -> list[Any]:
+        links = sorted(
+            (link for site in self._sites for link in list(site.links.values())),
+            key=lambda link: link.index,
+        )
+        sinks = [Future(self._engine) for _ in links]
+        self._engine.pin(links, sinks, job)
+        return [sink.result() for sink in sinks]
+
+    # workers
+
+    def add(self, address: AddressLike, *, timeout: Optional[float] = None) -> None:
+        """Use the workers of another address too; blocks until they are connected.
+
+        Args:
+            address: As for `make_kernel`.
+            timeout: How many seconds to wait; None: for ever.
+
+        Raises:
+            KernelCreationError: It does not answer in time, or never will.
+        """
+        with self._changing:
+            self._connect([self._site(parse_address(address))], Deadline(timeout))
+
+    def remove(self, address: AddressLike, *, wait: bool = True) -> None:
+        """Use the workers of an address no more.
+
+        Args:
+            address: One of `addresses`.
+            wait: Let the tasks that run there end first; otherwise they are started elsewhere.
+
+        Raises:
+            ValueError: The kernel does not use it, or uses nothing else.
+        """
+        text = str(parse_address(address))
+        with self._changing:
+            site = next((site for site in self._sites if str(site.address) == text), None)
+            if site is None:
+                raise ValueError(f"the kernel does not use {text}: {', '.join(self.addresses)}")
+            if len(self._sites) == 1:
+                raise ValueError(f"{text} is the kernel's only address: end the kernel instead")
+            links = list(site.links.values())
+            for link in links:
+                link.draining = True
+            if wait:
+                self._engine.wait(
+                    lambda: all(link.lost or not (link.inflight or link.pinned) for link in links)
+                )
+            self._sites.remove(site)
+            for link in links:
+                site.forget(link.index)
+                self._engine.remove(link)
+            site.stop()
+
+    def end(self, wait: bool = False) -> None:
+        """End the kernel; twice is no error.
+
+        Args:
+            wait: Let all submitted tasks finish first; results are still receivable afterwards.
+                Otherwise unfinished tasks fail with `KernelEndedError`, and running ones stop.
+        """
+        if wait:
+            self._engine.wait(lambda: not self._engine.unfinished)
+        self._engine.end(f"the kernel {self.name!r} has ended")
+        for site in self._sites:
+            site.stop()
+        _kernels.discard(self)
+        if not _kernels:
+            interrupts.unguard()
+
+    def __enter__(self) -> Kernel:
+        self._tokens.append(_context.set(self))
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        _context.reset(self._tokens.pop())
+        self.end()
+
+    def __repr__(self) -> str:
+        state = "ended" if self.ended else f"{self.worker_count} workers"
+        return f"<Kernel {self.name!r} at {', '.join(self.addresses)}: {state}>"
+
+    # inside
+
+    def _site(self, address: Address) -> Site:
+        return Site(address, self.name, self._auth, self._output, self._replay)
+
+    def _connect(self, sites: list[Site], deadline: Deadline) -> None:
+        """Connect to all workers of some sites, or to none."""
+        try:
+            counts = _at_once([lambda s=s: s.count_workers(deadline) for s in sites])
+            ranges, start = [], self._next_index
+            for count in counts:
+                ranges.append(range(start, start + count))
+                start += count
+            _at_once([lambda s=s, r=r: s.connect(r, deadline) for s, r in zip(sites, ranges)])
+        except BaseException:
+            for site in sites:
+                for link in site.links.values():
+                    link.stream.close()
+                site.stop()
+            raise
+        self._next_index = start
+        self._sites += sites
+        for site in sites:
+            for index, link in site.links.items():
+                self._engine.add(link, self._replay(index))
+
+    def _replay(self, index: int) -> list[Job]:
+        return [
+            Job(job.function, (), job.parcel, job.options, _Replay(index), index)
+            for job in self._setup
+        ]
+
+    def _lost(self, link: Link, error: BaseException) -> None:
+        for site in self._sites:
+            if site.links.get(link.index) is link:
+                site.repair(link, error, self._engine)
+                return
+        # It is being removed: nobody else takes care of its tasks.
+        threading.Thread(
+            target=self._engine.recover, args=(link, None, str(error)), daemon=True
+        ).start()
+
+
+class _Replay:
+    """The sink of a setup task that runs again on a new worker: nobody waits for it."""
+
+    def __init__(self, index: int) -> None:
+        self.pending = 0
+        self._index = index
+
+    def start(self, job: Job) -> None:
+        """Nothing to do."""
+
+    restart = start
+
+    def deliver(self, job: Job, value: Any) -> None:
+        """Nothing to do."""
+
+    def fail(self, job: Job, error: BaseException) -> None:
+        """Tell who reads the log."""
+        _log.error("setup task %s failed on worker %d: %s", job.function.name, self._index, error)
+
+
+def make_kernel(
+    addresses: Union[AddressLike, Iterable[AddressLike]] = "local",
+    *,
+    name: str = "farm-client",
+    auth: Optional[Authenticator] = None,
+    timeout: Optional[float] = None,
+    output: str = "forward",
+) -> Kernel:
+    """Connect to servers and make a kernel of their workers.
+
+    Blocks until every address is connected. The first kernel becomes the process-wide current one
+    while there is none.
+
+    Args:
+        addresses: One address or an iterable of them: ``"host:port"``, ``("host", port)``,
+            ``"unix:///path"``, or ``"local"`` for a private server on this machine. ``?workers=N``
+            after any caps the workers used there.
+        name: For people: servers show it.
+        auth: The security mechanism; the servers must have been started with the same.
+        timeout: How many seconds to wait for all addresses; None: for ever.
+        output: What becomes of what tasks print: ``"forward"`` shows it here, ``"server"`` leaves
+            it with the server, ``"discard"`` drops it.
+
+    Raises:
+        AddressError: An address is malformed.
+        KernelCreationError: An address did not answer in time; names each, and why.
+        AuthError, ProtocolError: A server refused, or is no farm server; at once.
+    """
+    if output not in _OUTPUTS:
+        raise ValueError(f"output is one of {', '.join(map(repr, _OUTPUTS))}, not {output!r:.100}")
+    if auth is not None and not isinstance(auth, Authenticator):
+        raise TypeError(f"auth is an Authenticator, not {auth!r:.100}")
+    places = [parse_address(address) for address in _listed(addresses)]
+    if not places:
+        raise ValueError("a kernel needs at least one address")
+    kernel = Kernel(name, auth or NoAuth(), output)
+    try:
+        kernel._connect([kernel._site(place) for place in places], Deadline(timeout))
+    except BaseException:
+        kernel.end()
+        raise
+    global _process_kernel
+    if _process_kernel is None or _process_kernel.ended:
+        _process_kernel = kernel
+    return kernel
+
+
+def current_kernel() -> Optional[Kernel]:
+    """The kernel that functions without a kernel argument use, or None."""
+    for kernel in (_context.get(), _process_kernel):
+        if kernel is not None and not kernel.ended:
+            return kernel
+    return None
+
+
+def set_kernel(kernel: Optional[Kernel]) -> Optional[Kernel]:
+    """Make `kernel` the process-wide current one; None clears it.
+
+    Returns:
+        The previous one.
+    """
+    global _process_kernel
+    previous, _process_kernel = _process_kernel, kernel
+    return None if previous is None or previous.ended else previous
+
+
+def check_kernel() -> Kernel:
+    """The current kernel.
+
+    Raises:
+        NoKernelError: There is none; explains how to make one.
+    """
+    kernel = current_kernel()
+    if kernel is None:
+        raise NoKernelError(
+            "there is no current kernel. Make one by farm.make_kernel(), which uses this machine, "
+            "or start servers (farm-server 127.0.0.1:11111) and name them: "
+            'farm.make_kernel(["127.0.0.1:11111"])'
+        )
+    return kernel
+
+
+def end_kernel(wait: bool = False) -> None:
+    """End the current kernel, if there is one; see `Kernel.end`."""
+    kernel = current_kernel()
+    if kernel is not None:
+        kernel.end(wait)
+
+
+def make_channel(*, capacity: Optional[int] = None) -> Channel:
+    """A channel for the results of tasks of the current kernel.
+
+    Args:
+        capacity: At most so many tasks are submitted and not yet received; the next submit blocks.
+
+    Raises:
+        NoKernelError: There is no current kernel.
+    """
+    return check_kernel().make_channel(capacity=capacity)
+
+
+def broadcast_task(task: Task, /, *args: Any, **kwargs: Any) -> list[Any]:
+    """Run a task once on every worker of the current kernel.
+
+    Args:
+        task: As for `submit_task`.
+        *args: Its arguments.
+        **kwargs: Its keyword arguments.
+
+    Returns:
+        The results in the order of the workers.
+
+    Raises:
+        NoKernelError: There is no current kernel.
+        TaskExecutionError: The task failed on a worker.
+    """
+    return check_kernel().broadcast_task(task, *args, **kwargs)
+
+
+def kernel_worker_count() -> int:
+    """How many workers the current kernel has; raises `NoKernelError`."""
+    return check_kernel().worker_count
+
+
+def kernel_name() -> str:
+    """The current kernel's name; raises `NoKernelError`."""
+    return check_kernel().name
+
+
+def task_categories_running() -> list[Optional[Category]]:
+    """The category of the task that each worker of the current kernel runs, None for idle ones."""
+    return check_kernel().task_categories_running()
+
+
+def _listed(addresses: Union[AddressLike, Iterable[AddressLike]]) -> list[AddressLike]:
+    if isinstance(addresses, (str, Address)):
+        return [addresses]
+    if isinstance(addresses, tuple) and len(addresses) == 2 and isinstance(addresses[1], int):
+        return [addresses]  # a (host, port) pair
+    try:
+        return list(addresses)  # type: ignore[arg-type]
+    except TypeError:
+        return [parse_address(addresses)]  # type: ignore[arg-type]  # raises AddressError
+
+
+def _at_once(actions: list[Callable[[], Any]]) -> list[Any]:
+    """Do several things at the same time; if some fail, raise one error that tells all."""
+    if len(actions) == 1:
+        return [actions[0]()]
+    with ThreadPoolExecutor(min(len(actions), _AT_ONCE), "farm-connect") as pool:
+        futures = [pool.submit(action) for action in actions]
+        errors = [future.exception() for future in futures]
+    failed = [error for error in errors if error is not None]
+    if not failed:
+        return [future.result() for future in futures]
+    decisive = [error for error in failed if type(error) is not KernelCreationError]
+    if decisive or len(failed) == 1:
+        raise (decisive or failed)[0]
+    raise KernelCreationError("\n".join(str(error) for error in failed))
+
+
+def _describe(link: Link, address: Address) -> WorkerInfo:
+    hello = link.hello
+    job = next(iter(list(link.inflight.values())[:1]), None)
+    category: Optional[Category] = None
+    if job is not None:
+        category = "default" if job.options is None else job.options.category
+    busy = "leaving" if link.draining else "idle" if job is None else "busy"
+    return WorkerInfo(
+        index=link.index,
+        address=address.endpoint,
+        host=hello.host,
+        pid=hello.pid,
+        implementation=hello.implementation,
+        python_version=".".join(map(str, hello.python)),
+        tags=hello.tags,
+        state="lost" if link.lost else busy,
+        category=category,
+        tasks_done=link.done,
+    )
+
+
+_context: ContextVar[Optional[Kernel]] = ContextVar("farm_kernel", default=None)
+_process_kernel: Optional[Kernel] = None
+_kernels: weakref.WeakSet[Kernel] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    for kernel in list(_kernels):
+        kernel.end()

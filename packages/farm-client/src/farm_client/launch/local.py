@@ -1,0 +1,123 @@
+"""A private server on this machine, for the address ``"local"``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from typing import Optional
+
+from farm_common.address import Address
+from farm_common.deadline import Deadline
+from farm_common.errors import KernelCreationError
+
+__all__ = ["LocalServer"]
+
+#: How long a server may take to start and to end, in seconds.
+_START_SECONDS = 30.0
+_END_SECONDS = 5.0
+
+
+class LocalServer:
+    """Starts ``python -m farm_server`` on a Unix socket that only this user can reach.
+
+    The server ends when its standard input closes, so also when this process is killed.
+
+    Args:
+        address: ``local``, with its options.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._python = address.options.get("python", sys.executable)
+        self._workers = address.workers
+        self._directory: Optional[str] = None
+        self._process: Optional[subprocess.Popen[bytes]] = None
+        self._lock = threading.Lock()
+
+    def start(self, deadline: Deadline) -> Address:
+        """Start the server unless it runs, and return its address.
+
+        Raises:
+            KernelCreationError: It does not start; quotes what it said.
+        """
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                self._discard()
+                self._launch(Deadline(deadline.cap(_START_SECONDS)))
+            return self._address()
+
+    def end(self) -> None:
+        """End the server; twice is no error."""
+        with self._lock:
+            self._discard()
+
+    def _address(self) -> Address:
+        return Address("unix", path=os.path.join(self._directory or "", "socket"))
+
+    def _launch(self, deadline: Deadline) -> None:
+        # The default place may have a long path, and a socket's path must be short.
+        place = tempfile.gettempdir()
+        self._directory = tempfile.mkdtemp(prefix="farm-", dir=place if len(place) < 60 else "/tmp")
+        command = [self._python, "-m", "farm_server", str(self._address()), "--until-stdin-closes"]
+        if self._workers is not None:
+            command += ["--workers", str(self._workers)]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=_environment(self._python),
+                start_new_session=True,  # Ctrl-C is for the client
+            )
+        except OSError as error:
+            self._discard()
+            raise KernelCreationError(f"cannot run {self._python}: {error}") from error
+        line = self._read_line(deadline)
+        if not line.startswith(b"farm-server ready"):
+            status = self._process.poll()
+            self._discard()
+            raise KernelCreationError(
+                f"the local server did not start (exit status {status}); what it said is above. "
+                f"If it is not installed for {self._python}: pip install farm-server"
+            )
+
+    def _read_line(self, deadline: Deadline) -> bytes:
+        """The first line of the server's output, or what there is of it in time."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        line: list[bytes] = []
+        reader = threading.Thread(
+            target=lambda out: line.append(out.readline()),
+            args=(self._process.stdout,),
+            daemon=True,
+        )
+        reader.start()
+        reader.join(deadline.remaining())
+        return line[0] if line else b""
+
+    def _discard(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+            try:
+                process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None
+
+
+def _environment(python: str) -> dict[str, str]:
+    """This process's environment; the same interpreter also finds the same modules."""
+    environment = dict(os.environ)
+    if python == sys.executable:
+        path = [os.path.abspath(entry) for entry in sys.path]
+        environment["PYTHONPATH"] = os.pathsep.join(path)
+    return environment

@@ -1,0 +1,249 @@
+"""The client's end of one connection to a worker: what it was sent and what it still owes.
+
+A link encodes jobs into frames and matches results to jobs. It knows nothing of queues, threads or
+other links; the engine calls it with its lock held, but for `receive`.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from farm_common.connection import Happening
+from farm_common.errors import ProtocolError
+from farm_common.frames import Buffer, Flag, Kind
+from farm_common.handshake import ServerHello
+from farm_common.interpreter import bytecode_of, own_bytecode
+from farm_common.shipping import Shared, pack
+from farm_common.stream import Stream
+
+from .function import Function
+from .job import Job
+from .scheduler import DEPTH, MOST
+
+__all__ = ["Link"]
+
+_LENGTH = struct.Struct("!I")
+
+# What a worker may hold of functions before the oldest are released there.
+_FUNCTIONS = 1024
+_FUNCTION_BYTES = 64 << 20
+
+#: How much one visit to a socket reads at most, in bytes: then the other links have their turn.
+_READ = 64 << 20
+
+
+class Link:
+    """One worker, as the client sees it.
+
+    Args:
+        stream: The open connection, on a non-blocking socket.
+        hello: What the server said of itself.
+        label: What to call the worker in messages.
+    """
+
+    def __init__(self, stream: Stream, hello: ServerHello, label: str) -> None:
+        self.stream = stream
+        self.hello = hello
+        self.label = label
+        self.descriptor = stream.fileno()
+        self.same_bytecode = bytecode_of(hello) == own_bytecode()
+        self.protocol = min(hello.pickle, pickle.HIGHEST_PROTOCOL)
+        self.inflight: dict[int, Job] = {}
+        self.load = 0.0  # microseconds of work in flight
+        self.alone = False  # the task in flight is to be the only one
+        self.lost = False
+        self.draining = False
+        self.done = 0
+        self.watching_writes = False
+        self.in_ready = False
+        self.index = -1  # of the worker in its kernel
+        self.pinned: deque[Job] = deque()  # tasks that only this worker may run
+        self._next = 1
+        self._functions: dict[bytes, Function] = {}
+        self._function_bytes = 0
+        self._shared: set[bytes] = set()
+
+    # sending
+
+    @property
+    def room(self) -> bool:
+        """Whether the worker should be sent more."""
+        return (
+            self.load <= DEPTH / 2
+            and len(self.inflight) <= MOST // 2
+            and not (self.alone or self.lost or self.draining or self.stream.writing)
+        )
+
+    def can_take(self, job: Job) -> int:
+        """How many tasks like `job` the worker should be sent now."""
+        cost = job.function.estimate.cost
+        if not self.inflight:
+            return 1 if cost is None or job.attempts else max(1, min(MOST, int(DEPTH / cost)))
+        if cost is None or job.attempts or self.alone:
+            return 0
+        return min(MOST - len(self.inflight), int((DEPTH - self.load) / cost))
+
+    def encode(self, jobs: Sequence[Job]) -> list[Buffer]:
+        """The frames that send a run of jobs with the same function and options.
+
+        Either all have plain arguments, or there is one, with a parcel.
+        """
+        first = jobs[0]
+        function = first.function
+        segments: list[Buffer] = []
+        if function.ident not in self._functions:
+            self._send_function(segments, function)
+        flags = 0
+        head = function.ident
+        options = first.options
+        if options is not None and options.category != "default":
+            text = json.dumps({"category": options.category}).encode()
+            head += _LENGTH.pack(len(text)) + text
+            flags |= Flag.OPTIONS
+        buffers: Sequence[Buffer] = ()
+        parcel = first.parcel
+        if parcel is not None:
+            for shared in parcel.shared:
+                self._send_shared(segments, shared)
+            body = head + parcel.body
+            buffers = parcel.buffers
+            if parcel.bytecode:
+                flags |= Flag.BYTECODE
+        elif len(jobs) == 1:
+            body = head + pickle.dumps((first.args, {}), self.protocol)
+        else:
+            body = head + pickle.dumps([job.args for job in jobs], self.protocol)
+            flags |= Flag.BATCH
+        ident = self._next
+        count = len(jobs)
+        segments += self.stream.connection.send(
+            Kind.TASK, body, flags=flags, count=count, ident=ident, buffers=buffers
+        )
+        cost = function.estimate.cost or 0.0
+        inflight = self.inflight
+        self.alone = first.attempts > 0
+        for number, job in enumerate(jobs, ident):
+            job.cost = cost
+            inflight[number] = job
+            sink = job.sink
+            if sink is not None:
+                sink.start(job)
+        self._next = ident + count
+        self.load += cost * count
+        return segments
+
+    def _send_function(self, segments: list[Buffer], function: Function) -> None:
+        while self._functions and (
+            len(self._functions) >= _FUNCTIONS
+            or self._function_bytes + function.size > _FUNCTION_BYTES
+        ):
+            # Frames are handled in order, so what was sent before may still be needed, but what
+            # is released now is released after it was used.
+            ident, old = next(iter(self._functions.items()))
+            del self._functions[ident]
+            self._function_bytes -= old.size
+            segments += self.stream.connection.send(Kind.RELEASE, ident)
+        for shared in function.shared:
+            self._send_shared(segments, shared)
+        segments += self.stream.connection.send(
+            Kind.FUNCTION,
+            function.body,
+            flags=Flag.BYTECODE if function.bytecode else 0,
+            buffers=function.buffers,
+        )
+        self._functions[function.ident] = function
+        self._function_bytes += function.size
+
+    def _send_shared(self, segments: list[Buffer], shared: Shared[Any]) -> None:
+        if shared.ident in self._shared:
+            return
+        parcel = pack(shared.value, self.protocol, "a shared value")
+        for inner in parcel.shared:
+            self._send_shared(segments, inner)
+        segments += self.stream.connection.send(
+            Kind.SHARED,
+            shared.ident + parcel.body,
+            flags=Flag.BYTECODE if parcel.bytecode else 0,
+            buffers=parcel.buffers,
+        )
+        self._shared.add(shared.ident)
+        shared.on_release(self._release)
+
+    def _release(self, shared: Shared[Any]) -> None:
+        if shared.ident in self._shared and not self.lost:
+            self._shared.discard(shared.ident)
+            try:
+                self.stream.send(self.stream.connection.send(Kind.RELEASE, shared.ident))
+            except (OSError, ProtocolError):
+                pass  # the worker is gone, and the value with it
+
+    # receiving
+
+    def receive(self) -> list[Happening]:
+        """Read what has arrived, without blocking.
+
+        Raises:
+            EOFError, OSError, ProtocolError: The connection is over.
+        """
+        stream = self.stream
+        happenings = stream.receive()
+        read = 0
+        while True:
+            target = stream.connection.target()
+            if target is None or read > _READ:
+                return happenings
+            read += len(target)
+            try:
+                happenings += stream.receive()
+            except BlockingIOError:
+                return happenings
+
+    def take(self, ident: int, count: int) -> list[Job]:
+        """The jobs that a result is for; they are in flight no more.
+
+        Raises:
+            ProtocolError: The worker was not sent such tasks.
+        """
+        inflight = self.inflight
+        try:
+            if count == 1:
+                jobs = [inflight.pop(ident)]
+                self.load -= jobs[0].cost
+            else:
+                if count > len(inflight):
+                    raise KeyError(ident)
+                jobs = [inflight.pop(number) for number in range(ident, ident + count)]
+                self.load -= sum([job.cost for job in jobs])
+        except KeyError:
+            raise ProtocolError(
+                f"{self.label} sent results of tasks that it does not have"
+            ) from None
+        if not inflight:
+            self.load = 0.0
+            self.alone = False
+        self.done += count
+        return jobs
+
+    def orphans(self, last: Optional[int]) -> tuple[list[Job], list[Job]]:
+        """The jobs in flight when the connection was lost, in the order they were sent.
+
+        Args:
+            last: The id of the task that the worker started last; None when nobody can tell, and
+                then it is taken to be the first in flight.
+
+        Returns:
+            Those that were started, and those that were not.
+        """
+        jobs = list(self.inflight.values())
+        if last is None:
+            started = min(1, len(jobs))
+        else:
+            started = sum(1 for ident in self.inflight if ident <= last)
+        self.inflight.clear()
+        self.load = 0.0
+        return jobs[:started], jobs[started:]

@@ -1,0 +1,56 @@
+"""Shows here what tasks print there."""
+
+from __future__ import annotations
+
+import sys
+from codecs import getincrementaldecoder
+from typing import Any
+
+from farm_common.frames import Frame
+
+__all__ = ["Printer"]
+
+
+class Printer:
+    """Writes the output of tasks to this process's own, a line at a time, with the worker's index.
+
+    Output of one worker stays in order; what was printed before a task ended is written before
+    its result is returned.
+    """
+
+    def __init__(self) -> None:
+        self._tails: dict[tuple[int, int], str] = {}
+        self._decoders: dict[tuple[int, int], Any] = {}
+
+    def show(self, worker: int, frame: Frame) -> None:
+        """Write what an OUTPUT frame brings."""
+        body = bytes(frame.body)
+        number = body[0] if body else 1
+        key = worker, number
+        if frame.count:
+            self._write(worker, number, f"({frame.count} bytes of output were dropped)\n")
+        decoder = self._decoders.get(key)
+        if decoder is None:
+            decoder = self._decoders[key] = getincrementaldecoder("utf-8")("replace")
+        text = self._tails.pop(key, "") + decoder.decode(body[1:])
+        *lines, tail = text.splitlines(True) or [""]
+        if tail.endswith("\n"):
+            lines.append(tail)
+        elif tail:
+            self._tails[key] = tail
+        for line in lines:
+            self._write(worker, number, line)
+
+    def finish(self, worker: int) -> None:
+        """Write what has no end of line: its task has ended."""
+        if self._tails:
+            for key in [key for key in self._tails if key[0] == worker]:
+                self._write(worker, key[1], self._tails.pop(key) + "\n")
+
+    def _write(self, worker: int, number: int, line: str) -> None:
+        stream = sys.stderr if number == 2 else sys.stdout
+        try:
+            stream.write(f"[worker {worker}] {line}")
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass  # this process has closed its own output

@@ -1,0 +1,195 @@
+"""One address of a kernel, and the workers used there."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+from farm_common.address import Address
+from farm_common.deadline import Deadline
+from farm_common.errors import AuthError, FarmError, KernelCreationError, ProtocolError
+from farm_common.handshake import NEW_SESSION, ClientHello
+from farm_common.interpreter import hello_fields
+from farm_common.security import Authenticator
+from farm_common.stream import (
+    HANDSHAKE_SECONDS,
+    Greeting,
+    connect_stream,
+    physical_memory,
+)
+
+from .backoff import backoff
+from .job import Job
+from .launch import LocalServer
+from .link import Link
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+__all__ = ["Site"]
+
+_log = logging.getLogger("farm.client")
+
+
+class Site:
+    """Connects to the workers of one address, and again when a connection is lost.
+
+    Args:
+        address: As the user gave it.
+        name: The kernel's name.
+        auth: The security mechanism.
+        output: What becomes of the output of tasks.
+        replay: Makes the tasks that a worker must run first; given its index.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        name: str,
+        auth: Authenticator,
+        output: str,
+        replay: Callable[[int], list[Job]],
+    ) -> None:
+        self.address = address
+        self.links: dict[int, Link] = {}  # by the index of the worker; lost ones until replaced
+        self._name = name
+        self._auth = auth
+        self._output = output
+        self._replay = replay
+        self._launcher = LocalServer(address) if address.kind == "local" else None
+        self._stopped = threading.Event()
+        self._repairs: set[threading.Thread] = set()
+
+    def count_workers(self, deadline: Deadline) -> int:
+        """How many workers to use here: what the server advertises, or less if the address says so.
+
+        Blocks until the server answers.
+
+        Raises:
+            KernelCreationError: It did not in time, or never will.
+        """
+        greeting = self._persist(lambda: self._greet(-1, "control", deadline), deadline)
+        greeting.stream.close()
+        advertised = greeting.hello.workers
+        wanted = self.address.workers
+        return advertised if wanted is None else min(wanted, advertised)
+
+    def connect(self, indices: range, deadline: Deadline) -> None:
+        """Open a connection to a worker for each index; blocks, and raises as `count_workers`."""
+        for index in indices:
+            greeting = self._persist(lambda: self._greet(index, "work", deadline), deadline)
+            self.links[index] = self._link(greeting, index)
+
+    def repair(self, link: Link, error: BaseException, engine: Engine) -> None:
+        """Replace a lost worker, in a thread of its own, for as long as it takes."""
+        thread = threading.Thread(
+            target=self._reconnect, args=(link, error, engine), name="farm-repair", daemon=True
+        )
+        self._repairs.add(thread)
+        thread.start()
+
+    def stop(self) -> None:
+        """Connect no more, and end the server if it is a private one; twice is no error."""
+        self._stopped.set()
+        for thread in list(self._repairs):
+            if thread is not threading.current_thread():
+                thread.join()
+        if self._launcher is not None:
+            self._launcher.end()
+
+    def forget(self, index: int) -> None:
+        """Use the worker with this index no more."""
+        self.links.pop(index, None)
+
+    def _greet(
+        self, index: int, role: str, deadline: Deadline, session: bytes = NEW_SESSION
+    ) -> Greeting:
+        address = self.address if self._launcher is None else self._launcher.start(deadline)
+        hello = ClientHello(
+            **hello_fields(physical_memory()),
+            role=role,
+            name=self._name,
+            index=index,
+            output=self._output,
+        )
+        step = Deadline(deadline.cap(HANDSHAKE_SECONDS))
+        return connect_stream(address, self._auth, hello, step, session)
+
+    def _link(self, greeting: Greeting, index: int) -> Link:
+        link = Link(greeting.stream, greeting.hello, f"worker {index} at {self.address.endpoint}")
+        link.index = index
+        return link
+
+    def _persist(self, attempt: Callable[[], Greeting], deadline: Deadline) -> Greeting:
+        """Attempt until it succeeds or the deadline passes."""
+        for pause in backoff():
+            try:
+                return attempt()
+            except (AuthError, ProtocolError) as error:
+                raise _named(error, self.address) from error
+            except (OSError, EOFError) as error:
+                _log.info("%s does not answer yet: %s", self.address.endpoint, error)
+                if deadline.expired() or self._stopped.wait(deadline.cap(pause)):
+                    raise KernelCreationError(
+                        f"{self.address.endpoint}: {_reason(error)}"
+                    ) from error
+        raise AssertionError("backoff is endless")
+
+    def _reconnect(self, link: Link, error: BaseException, engine: Engine) -> None:
+        recovered = False
+        session = bytes.fromhex(link.hello.session)
+        try:
+            for pause in backoff():
+                if self._stopped.is_set() or self.links.get(link.index) is not link:
+                    break
+                try:
+                    greeting = self._greet(link.index, "work", Deadline(None), session)
+                except (FarmError, OSError, EOFError) as failure:
+                    if not recovered:
+                        recovered = True
+                        engine.recover(link, None, f"the connection was lost: {_reason(error)}")
+                    level = logging.ERROR if isinstance(failure, FarmError) else logging.WARNING
+                    _log.log(level, "cannot reconnect %s: %s", link.label, failure)
+                    self._stopped.wait(pause)
+                    continue
+                if not recovered:
+                    recovered = True
+                    engine.recover(link, *_account(greeting.hello.lost, error))
+                successor = self._link(greeting, link.index)
+                self.links[link.index] = successor
+                try:
+                    engine.add(successor, self._replay(link.index))
+                except FarmError:  # the kernel ended meanwhile
+                    greeting.stream.close()
+                return
+        finally:
+            if not recovered:
+                engine.recover(link, None, f"the connection was lost: {_reason(error)}")
+            self._repairs.discard(threading.current_thread())
+
+
+def _account(lost: Optional[dict[str, Any]], error: BaseException) -> tuple[Optional[int], str]:
+    """The task that a lost worker started last, and how it ended, from the server's account."""
+    if lost is None:
+        return None, f"the connection was lost ({_reason(error)}), and the server does not know why"
+    task, done = lost.get("task"), lost.get("done")
+    last: Union[Any, None] = task if isinstance(task, int) else done
+    if lost.get("reason") == "signal":
+        reason = f"it was killed by {lost.get('signal')}"
+    else:
+        reason = f"it exited with status {lost.get('status')}"
+    if lost.get("memory"):
+        reason += ", out of memory"
+    return last if isinstance(last, int) else None, reason
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _named(error: KernelCreationError, address: Address) -> KernelCreationError:
+    """The same error, saying which address it is about."""
+    if len(error.args) == 1:
+        return type(error)(f"{address.endpoint}: {error}")
+    return error

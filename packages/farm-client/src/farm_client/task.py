@@ -1,0 +1,86 @@
+"""Tasks that are marked as such, and values that many tasks share."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Callable, Optional, TypeVar, Union, overload
+
+from farm_common.errors import InvalidTaskError
+from farm_common.shipping import Shared
+
+__all__ = ["RemoteTask", "deftask", "shared"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+
+class RemoteTask:
+    """A function that runs on workers only; made by ``@deftask(local=False)``.
+
+    Args:
+        function: What the workers call.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self._function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: it is a task, to be submitted.
+
+        Raises:
+            InvalidTaskError: Always.
+        """
+        name = getattr(self._function, "__qualname__", repr(self._function))
+        raise InvalidTaskError(
+            f"{name} is only a task, so it cannot be called here: submit it, or define it with "
+            f"@deftask instead of @deftask(local=False)"
+        )
+
+    def __reduce__(self) -> Any:
+        # On the worker it is the function itself.
+        return _itself, (self._function,)
+
+
+def _itself(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+@overload
+def deftask(function: F) -> F: ...
+
+
+@overload
+def deftask(*, local: bool = True) -> Callable[[F], Any]: ...
+
+
+def deftask(function: Optional[F] = None, *, local: bool = True) -> Any:
+    """Mark a function as a task.
+
+    Args:
+        function: The function; as ``@deftask`` it stays callable here.
+        local: As ``@deftask(local=False)``: the function is only a task, and calling it here
+            raises `InvalidTaskError`.
+
+    Raises:
+        InvalidTaskError: `function` is not callable.
+    """
+
+    def define(function: F) -> Union[F, RemoteTask]:
+        if not callable(function):
+            raise InvalidTaskError(f"@deftask marks a function, not {function!r:.100}")
+        return function if local else RemoteTask(function)
+
+    return define if function is None else define(function)
+
+
+def shared(value: T) -> Shared[T]:
+    """A handle to a large value that many tasks use.
+
+    It crosses each connection at most once, when first needed. Capture the handle in a task or
+    pass it as an argument; its ``.value`` is the value on either side, ``.release()`` frees it.
+
+    Args:
+        value: Anything that can travel; it is packed when it is first needed.
+    """
+    return Shared(value)

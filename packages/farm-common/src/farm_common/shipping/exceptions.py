@@ -1,0 +1,110 @@
+"""Ships errors: what happened as text always, and the exception itself where it can travel."""
+
+from __future__ import annotations
+
+import json
+import struct
+import traceback
+from typing import NamedTuple, Optional
+
+from ..errors import ProtocolError, SerializationError
+from ..frames import Buffer
+from .pickling import dump, unpack
+
+__all__ = ["PackedException", "pack_exception", "unpack_exception"]
+
+_LENGTH = struct.Struct("!I")
+
+#: The longest traceback that is sent, in characters: a recursion's has a thousand entries.
+_DESCRIPTION_LIMIT = 20_000
+
+
+class PackedException(NamedTuple):
+    """An error as it travels.
+
+    Attributes:
+        body: The body of an ERROR frame.
+        bytecode: Whether only an interpreter with the same magic number may load the exception.
+    """
+
+    body: bytes
+    bytecode: bool
+
+
+def pack_exception(
+    error: BaseException, protocol: int, skip: int = 0, text_only: bool = False
+) -> PackedException:
+    """Turn an error into the body of an ERROR frame; never raises.
+
+    Args:
+        error: What was raised.
+        protocol: The pickle protocol that both sides read.
+        skip: How many frames at the start of the traceback are not the user's.
+        text_only: Leave the exception itself out.
+    """
+    report = _safely(_report, error)
+    description = _safely(_describe, error, skip)
+    if len(description) > _DESCRIPTION_LIMIT:
+        half = _DESCRIPTION_LIMIT // 2
+        description = f"{description[:half]}\n  ...\n{description[-half:]}"
+    pickled, bytecode = b"", False
+    if not text_only:
+        try:
+            parcel = dump(error, protocol)
+            if not parcel.buffers:  # large arrays in exceptions are not worth a way of their own
+                pickled, bytecode = parcel.body, parcel.bytecode
+        except Exception:
+            pass  # the text remains
+    text = json.dumps({"report": report, "description": description}).encode()
+    return PackedException(_LENGTH.pack(len(text)) + text + pickled, bytecode)
+
+
+def unpack_exception(body: Buffer, load: bool) -> tuple[str, str, Optional[BaseException]]:
+    """The report, the description, and the exception where it can be rebuilt.
+
+    Args:
+        body: The body of an ERROR frame.
+        load: Whether the exception may be loaded; False when it holds foreign bytecode.
+
+    Raises:
+        ProtocolError: The body is malformed.
+    """
+    view = memoryview(body)
+    try:
+        (length,) = _LENGTH.unpack_from(view)
+        text = json.loads(bytes(view[_LENGTH.size : _LENGTH.size + length]))
+        report, description = str(text["report"]), str(text["description"])
+    except (struct.error, ValueError, KeyError, TypeError):
+        raise ProtocolError("an ERROR frame with a malformed body") from None
+    pickled = view[_LENGTH.size + length :]
+    cause: Optional[BaseException] = None
+    if load and len(pickled):
+        try:
+            loaded = unpack(pickled)
+        except Exception:  # odd constructors, classes that are not here: the text remains
+            loaded = None
+        if isinstance(loaded, BaseException):
+            cause = loaded
+    return report, description, cause
+
+
+def _report(error: BaseException) -> str:
+    if isinstance(error, SerializationError):
+        return f"{type(error).__name__}: {error}"
+    lines = traceback.format_exception_only(type(error), error)
+    return lines[-1].strip() if lines else type(error).__name__
+
+
+def _describe(error: BaseException, skip: int) -> str:
+    tb = error.__traceback__
+    for _ in range(skip):
+        tb = tb.tb_next if tb is not None else None
+    return "".join(traceback.format_exception(type(error), error, tb))
+
+
+def _safely(function, error, *args):  # type: ignore[no-untyped-def]
+    """`function`'s text, though the error's own ``__str__`` may raise anything."""
+    try:
+        return function(error, *args)
+    except BaseException as failure:
+        return f"{type(error).__name__} (its text could not be made: {type(failure).__name__})"

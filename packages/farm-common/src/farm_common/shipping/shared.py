@@ -1,0 +1,144 @@
+"""Large values that many tasks use: sent over each connection once, when first needed.
+
+A `Shared` is a handle. Pickling it writes only its id, and tells whoever collects (`pack`) that
+the value must be on the other side first. On a server the handle finds the value in the
+`SharedStore` of its worker.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import weakref
+from typing import Any, Callable, Generic, Optional, TypeVar
+
+from ..errors import FarmError
+
+__all__ = ["ID_SIZE", "Shared", "SharedStore", "begin_collecting"]
+
+T = TypeVar("T")
+
+#: The size of a value's id in bytes.
+ID_SIZE = 16
+
+_collector = threading.local()
+
+# The handles of this process by id, so that one that comes back is the one that went out.
+_handles: weakref.WeakValueDictionary[bytes, Shared[Any]] = weakref.WeakValueDictionary()
+
+
+class Shared(Generic[T]):
+    """A handle to a value that crosses each connection at most once.
+
+    Capture it in a task or pass it as an argument; ``.value`` is the value on either side. The
+    value is packed when first needed; what is changed in it afterwards stays here.
+
+    Args:
+        value: Anything that can travel.
+    """
+
+    def __init__(self, value: T) -> None:
+        self.ident = secrets.token_bytes(ID_SIZE)
+        self._load: Callable[[], T] = lambda: value
+        self._released = False
+        self._owners: list[Callable[[Shared[T]], None]] = []
+        _handles[self.ident] = self
+
+    @property
+    def value(self) -> T:
+        """The value; raises `FarmError` after `release`."""
+        if self._released:
+            raise FarmError("this shared value was released")
+        return self._load()
+
+    def release(self) -> None:
+        """Free the value on all servers that have it, and here; twice is no error."""
+        self._released = True
+        self._load = _nothing
+        owners, self._owners = self._owners, []
+        for forget in owners:
+            forget(self)
+
+    def on_release(self, forget: Callable[[Shared[T]], None]) -> None:
+        """Have `forget` called when the value is released: for those who keep a copy."""
+        if forget not in self._owners:
+            self._owners.append(forget)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        needed: Optional[list[Shared[Any]]] = getattr(_collector, "needed", None)
+        if needed is None:
+            raise FarmError("a shared value travels only inside a task: it cannot be pickled alone")
+        if self._released:
+            raise FarmError("this shared value was released")
+        if all(other is not self for other in needed):
+            needed.append(self)
+        return _attach, (self.ident,)
+
+    def __repr__(self) -> str:
+        state = " released" if self._released else ""
+        return f"<Shared {self.ident.hex()[:8]}{state}>"
+
+
+class SharedStore:
+    """The shared values that one worker was sent, by their ids."""
+
+    def __init__(self) -> None:
+        self._loaders: dict[bytes, Callable[[], Any]] = {}
+        self._values: dict[bytes, Any] = {}
+
+    def put(self, ident: bytes, load: Callable[[], Any]) -> None:
+        """Keep the way to load a value; it is loaded when a task first asks."""
+        self._loaders[ident] = load
+
+    def drop(self, ident: bytes) -> None:
+        """Forget a value."""
+        self._loaders.pop(ident, None)
+        self._values.pop(ident, None)
+
+    def get(self, ident: bytes) -> Any:
+        """The value.
+
+        Raises:
+            FarmError: It was released, or never sent.
+        """
+        if ident not in self._values:
+            load = self._loaders.pop(ident, None)
+            if load is None:
+                raise FarmError("this shared value was released")
+            self._values[ident] = load()
+        return self._values[ident]
+
+    def activate(self) -> None:
+        """Make handles that arrive in this process look here."""
+        global _store
+        _store = self
+
+
+_store: Optional[SharedStore] = None
+
+
+def _attach(ident: bytes) -> Shared[Any]:
+    """The handle with this id: the one of this process, or a new one that asks the store."""
+    handle = _handles.get(ident)
+    if handle is None:
+        handle = Shared(None)
+        handle.ident = ident
+        store = _store
+        handle._load = _nothing if store is None else lambda: store.get(ident)
+        _handles[ident] = handle
+    return handle
+
+
+def _nothing() -> Any:
+    raise FarmError("this shared value is not here any more")
+
+
+def begin_collecting(needed: Optional[list[Shared[Any]]]) -> Optional[list[Shared[Any]]]:
+    """Collect the shared values that this thread pickles from now on in `needed`.
+
+    Returns:
+        Where they were collected before, or None: to be handed back in when done.
+    """
+    outer = getattr(_collector, "needed", None)
+    _collector.needed = needed
+    return outer

@@ -1,0 +1,137 @@
+"""What tasks print: where it goes, and how it travels.
+
+``"forward"`` sends it to the client, ``"server"`` leaves it on the server's standard error (its
+standard output carries the ready line), ``"discard"`` drops it. Tasks write to pipes, be it from
+Python, C or a child process; the monitor thread empties them, so no task waits for a client that
+is slow to print. More than a terminal can show is dropped, and what was dropped is counted.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import threading
+from collections import deque
+from time import monotonic
+from typing import Any, Optional
+
+from farm_common.connection import Connection
+from farm_common.frames import Buffer, Kind
+
+from .descriptors import raise_descriptor
+
+__all__ = ["Output"]
+
+#: What may be forwarded: so many bytes a second, and so many at once.
+_RATE = 1_000_000
+_BURST = 256 * 1024
+
+_CHUNK = 64 * 1024
+_STDOUT, _STDERR = 1, 2
+
+
+class Output:
+    """The standard output and error of one worker process.
+
+    Args:
+        where: ``"forward"``, ``"server"`` or ``"discard"``.
+    """
+
+    def __init__(self, where: str) -> None:
+        #: The descriptors that `collect` reads, for the monitor to watch.
+        self.descriptors: tuple[int, ...] = ()
+        self._numbers: dict[int, int] = {}
+        self._pieces: deque[tuple[int, int, bytes]] = deque()  # stream, dropped before, bytes
+        self._lock = threading.Lock()
+        self._dropped = {_STDOUT: 0, _STDERR: 0}
+        self._budget = float(_BURST)
+        self._refilled = monotonic()
+        if where == "forward":
+            self._numbers = {_open_pipe(number): number for number in (_STDOUT, _STDERR)}
+            self.descriptors = tuple(self._numbers)
+            self._writers = {number: raise_descriptor(os.dup(number)) for number in (1, 2)}
+            self._streams: dict[int, io.TextIOWrapper] = {}
+            self._install()
+        elif where == "server":
+            os.dup2(_STDERR, _STDOUT)
+        else:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, _STDOUT)
+            os.dup2(null, _STDERR)
+            os.close(null)
+
+    def collect(self, descriptor: int) -> bool:
+        """Take in what was written to a pipe; return whether more may come."""
+        number = self._numbers[descriptor]
+        with self._lock:
+            try:
+                data = os.read(descriptor, _CHUNK)
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+            if not data:
+                return False
+            now = monotonic()
+            self._budget = min(_BURST, self._budget + (now - self._refilled) * _RATE)
+            self._refilled = now
+            if len(data) > self._budget:
+                self._dropped[number] += len(data)
+            else:
+                self._budget -= len(data)
+                self._pieces.append((number, self._dropped[number], data))
+                self._dropped[number] = 0
+            return True
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something was collected and not taken."""
+        return bool(self._pieces)
+
+    def take(self, connection: Connection, ident: int) -> list[Buffer]:
+        """The frames for all that was printed up to now.
+
+        Args:
+            connection: What they are to be sent over.
+            ident: The id of the task that ran last.
+        """
+        if not self.descriptors:
+            return []
+        for stream in list(self._streams.values()):
+            try:
+                stream.flush()
+            except (OSError, ValueError):  # the task closed it
+                self._install()
+        for descriptor in self.descriptors:
+            # A pipe holds 64 KiB, so two reads empty it unless somebody goes on writing.
+            self.collect(descriptor)
+            self.collect(descriptor)
+        segments: list[Buffer] = []
+        while self._pieces:
+            number, dropped, data = self._pieces.popleft()
+            body = bytes((number,)) + data
+            segments += connection.send(Kind.OUTPUT, body, ident=ident, count=dropped)
+        return segments
+
+    def _install(self) -> None:
+        """Give the process fresh ``sys.stdout`` and ``sys.stderr``, and fresh descriptors."""
+        for number, writer in self._writers.items():
+            os.dup2(writer, number)
+            raw = io.FileIO(writer, "w", closefd=False)
+            stream = io.TextIOWrapper(
+                io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=number == 2
+            )
+            self._streams[number] = stream
+        sys.stdout = sys.__stdout__ = self._streams[_STDOUT]  # type: ignore[misc]
+        sys.stderr = sys.__stderr__ = self._streams[_STDERR]  # type: ignore[misc]
+
+
+def _open_pipe(number: int) -> int:
+    """Put a pipe's writing end at a standard descriptor; return the reading end."""
+    reader, writer = os.pipe()
+    os.dup2(writer, number)
+    os.close(writer)
+    reader = raise_descriptor(reader)
+    os.set_blocking(reader, False)
+    return reader
