@@ -179,6 +179,14 @@ class TestHandshake:
         with pytest.raises(AuthError, match=r"^not on a Sunday$"):
             wait()
 
+    def test_greet_wants_none(self, sockets):
+        """A server that is busy says so, and neither side takes it for a broken connection."""
+        wait = in_thread(lambda: as_server(sockets[1], greet=lambda *_: Refusal("busy", "full")))
+        with pytest.raises(ConnectionRefusedError, match="the server refused: full"):
+            as_client(sockets[0])
+        with pytest.raises(ConnectionRefusedError, match="full"):
+            wait()
+
     @pytest.mark.parametrize(
         ("reason", "error"),
         [

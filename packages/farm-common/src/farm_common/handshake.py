@@ -29,6 +29,7 @@ __all__ = [
     "Refusal",
     "Select",
     "ServerHello",
+    "check_magic",
     "common_version",
     "decode_json",
     "encode_json",

@@ -48,6 +48,7 @@ __all__ = [
     "connect_stream",
     "physical_memory",
     "server_handshake",
+    "tune",
 ]
 
 #: How long a peer has from its first byte until both sides trust each other.

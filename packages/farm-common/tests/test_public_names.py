@@ -1,0 +1,66 @@
+"""The names that other packages and users may rely on: a change here is a change for them."""
+
+import ast
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import farm_common
+
+PUBLIC = {
+    "farm_common": """
+        Address AddressError AddressLike AuthError Authenticator Deadline FarmError
+        IncompatibleVersionError InvalidTaskError KernelCreationError KernelEndedError Layer NoAuth
+        NoKernelError ProtocolError SerializationError TaskExecutionError UnsupportedError
+        WorkerLostError __version__ parse_address
+    """,
+    "farm_common.address": "Address AddressLike parse_address",
+    "farm_common.connection": "Connection Happening",
+    "farm_common.deadline": "Deadline",
+    "farm_common.errors": """
+        AddressError AuthError FarmError IncompatibleVersionError InvalidTaskError
+        KernelCreationError KernelEndedError NoKernelError ProtocolError SerializationError
+        TaskExecutionError UnsupportedError WorkerLostError
+    """,
+    "farm_common.frames": """
+        Buffer Flag Frame FrameReader HEADER_SIZE IGNORABLE Kind MAX_BUFFERS NAMES PREAUTH_LIMIT
+        Unreadable encode_frame
+    """,
+    "farm_common.handshake": """
+        ClientHello Hello MAGIC NEW_SESSION Offer PREAMBLE_SIZE PROTOCOL_VERSIONS Preamble Refusal
+        SESSION_SIZE Select ServerHello check_magic common_version decode_json encode_json
+    """,
+    "farm_common.security": "Authenticator Layer NoAuth PlainLayer find_authenticator",
+    "farm_common.states": "Event Role State TRANSITIONS next_state",
+    "farm_common.stream": """
+        Greeting HANDSHAKE_SECONDS Stream allocate client_handshake connect connect_stream
+        physical_memory server_handshake tune
+    """,
+    "farm_common.testing": "ConnectionPair FakeClock client_hello cut server_hello stream_pair",
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_names(name):
+    """The module exports exactly these names, and has each of them."""
+    module = importlib.import_module(name)
+    assert sorted(module.__all__) == sorted(PUBLIC[name].split())
+    assert all(hasattr(module, exported) for exported in module.__all__)
+
+
+def test_every_module_says_what_is_public():
+    """No module leaves it open."""
+    for module in pkgutil.walk_packages(farm_common.__path__, "farm_common."):
+        if not module.name.endswith("__about__"):
+            source = Path(module.module_finder.path, module.name.rpartition(".")[2])
+            path = source / "__init__.py" if module.ispkg else source.with_suffix(".py")
+            assigned = {
+                target.id
+                for node in ast.parse(path.read_text("utf-8")).body
+                if isinstance(node, ast.Assign)
+                for target in node.targets
+                if isinstance(target, ast.Name)
+            }
+            assert "__all__" in assigned, module.name
