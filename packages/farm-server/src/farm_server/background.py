@@ -18,7 +18,7 @@ import sys
 from typing import Optional
 
 from farm_common.deadline import Deadline
-from farm_common.errors import FarmError, SerializationError, UnsupportedError
+from farm_common.errors import SerializationError, UnsupportedError
 
 from .settings import Settings
 
@@ -166,23 +166,22 @@ def _pickled(settings: Settings) -> bytes:
 
 def _command(settings: Settings, log_level: Optional[str], later: int, auth: bool) -> list[str]:
     if not sys.executable:
-        raise FarmError("this program does not know which Python it runs on: run farm-server")
+        raise UnsupportedError("this program does not know its Python interpreter: run farm-server")
     command = [
         *(sys.executable, "-m", "farm_server"),
         *map(str, settings.addresses),
-        *("--name", settings.name),
-        *("--workers", str(settings.workers)),
-        *("--max-connections", str(settings.max_connections)),
-        *("--until-stdin-closes", "--then-stderr", str(later)),
+        f"--name={settings.name}",
+        f"--workers={settings.workers}",
+        f"--max-connections={settings.max_connections}",
+        *("--until-stdin-closes", f"--then-stderr={later}"),
     ]
     if auth:
         command.append("--auth-from-stdin")
     if settings.insecure:
         command.append("--insecure")
     if settings.memory_limit is not None:
-        command += ["--memory-limit", str(settings.memory_limit)]
+        command.append(f"--memory-limit={settings.memory_limit}")
     if log_level is not None:
-        command += ["--log-level", log_level]
-    for tag in settings.tags:
-        command += ["--tag", tag]
+        command.append(f"--log-level={log_level}")
+    command += [f"--tag={tag}" for tag in settings.tags]  # a tag may begin with a dash
     return command

@@ -1,0 +1,123 @@
+"""The command line, without serving."""
+
+import os
+
+import pytest
+
+from farm_common.address import parse_address
+from farm_server import cli
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    """Records what would be served."""
+    calls = []
+
+    def serve_(settings, *, ready, until_closed):
+        calls.append((settings, until_closed))
+        ready([str(address) for address in settings.addresses])
+        return True
+
+    monkeypatch.setattr(cli, "serve", serve_)
+    monkeypatch.setattr(cli, "log_to_stderr", lambda level: None)
+    return calls
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    return caught.value.code
+
+
+def test_defaults(serve, capsys):
+    """One loopback address, and the ready line."""
+    assert run() == 0
+    settings, until_closed = serve[0]
+    assert settings.addresses == (parse_address("127.0.0.1:11111"),)
+    assert until_closed is None
+    assert capsys.readouterr().out == "farm-server ready 127.0.0.1:11111\n"
+
+
+def test_all_options(serve, capsys, tmp_path):
+    """Each reaches the settings."""
+    file = tmp_path / "ports"
+    code = run(
+        *("127.0.0.1:1", "[::1]:2", "--workers", "3", "--max-connections", "9", "--name", "n"),
+        *("--tag", "a", "--tag", "b", "--insecure", "--memory-limit", "1G", "--log-level", "INFO"),
+        *("--port-file", str(file), "--until-stdin-closes"),
+    )
+    assert code == 0
+    settings, until_closed = serve[0]
+    assert (settings.workers, settings.max_connections, settings.name) == (3, 9, "n")
+    assert (settings.tags, settings.insecure, settings.memory_limit) == (("a", "b"), True, 1 << 30)
+    assert until_closed == 0
+    assert file.read_text() == "127.0.0.1:1\n[::1]:2\n"
+    assert os.listdir(tmp_path) == ["ports"]
+    assert capsys.readouterr().out == "farm-server ready 127.0.0.1:1 [::1]:2\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["nonsense"], "bad address 'nonsense'"),
+        (["local"], "a server cannot listen on 'local'"),
+        (["--workers", "0"], "'0' is not a number above 0"),
+        (["--workers", "x"], "'x' is not a number above 0"),
+        (["--memory-limit", "1"], "'1' is too little for a worker"),
+        (["--log-level", "loud"], "invalid choice: 'loud'"),
+        (["--work", "1"], "unrecognized arguments"),
+    ],
+)
+def test_wrong_usage(serve, capsys, arguments, text):
+    """Status 2, and no traceback."""
+    assert run(*arguments) == 2
+    captured = capsys.readouterr()
+    assert text in captured.err
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+    assert not serve
+
+
+def test_a_port_file_that_cannot_be_written(serve, capsys):
+    """Status 1, and which file."""
+    assert run("--port-file", "/nonexistent/file") == 1
+    assert capsys.readouterr().err == (
+        "farm-server: cannot write /nonexistent/file: No such file or directory\n"
+    )
+
+
+def test_connections_that_were_cut(serve, monkeypatch):
+    """Status 1 tells a script."""
+    monkeypatch.setattr(cli, "serve", lambda *args, **keywords: False)
+    assert run() == 1
+
+
+def test_version(capsys):
+    """Three versions in one line."""
+    assert run("--version") == 0
+    words = capsys.readouterr().out
+    assert words.startswith("farm-server 0.")
+    assert ", protocol 1, " in words
+
+
+def test_help(capsys):
+    """It shows examples, the ready line, signals and statuses, and no private option."""
+    assert run("--help") == 0
+    text = capsys.readouterr().out
+    for part in (
+        "examples:",
+        "farm-server ready ADDRESS",
+        "SIGTERM",
+        "exit status:",
+        "--port-file",
+    ):
+        assert part in text
+    assert "stdin" not in text
+
+
+def test_the_level_from_the_environment(monkeypatch):
+    """FARM_LOG sets it, where it is a level."""
+    monkeypatch.setenv("FARM_LOG", "INFO")
+    assert cli._default_level() == "info"
+    monkeypatch.setenv("FARM_LOG", "loud")
+    assert cli._default_level() == "warning"

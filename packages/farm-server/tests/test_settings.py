@@ -1,0 +1,78 @@
+"""What the user gave, checked."""
+
+import pytest
+
+from farm_common.address import parse_address
+from farm_common.errors import AddressError
+from farm_common.security import NoAuth
+from farm_server.settings import make_settings
+
+
+class Other(NoAuth.__base__):
+    """A mechanism that authenticates."""
+
+    name = "other"
+
+    def client_layer(self, address):
+        """Not used here."""
+
+    def server_layer(self):
+        """Not used here."""
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("127.0.0.1:1", ["127.0.0.1:1"]),
+        (("::1", 2), ["[::1]:2"]),
+        (parse_address("h:3"), ["h:3"]),
+        (["h:1", ("h", 2), "unix:///s"], ["h:1", "h:2", "unix:///s"]),
+        (("h:1", "h:2"), ["h:1", "h:2"]),
+        ((address for address in ["h:1"]), ["h:1"]),
+    ],
+)
+def test_one_address_or_several(given, expected):
+    """A pair of host and port is one address, any other iterable is several."""
+    assert [str(address) for address in make_settings(given).addresses] == expected
+
+
+def test_no_address():
+    """The error gives an example."""
+    with pytest.raises(AddressError, match=r"no address to listen on.*127\.0\.0\.1:11111"):
+        make_settings([])
+
+
+def test_local_is_not_to_listen_on():
+    """It means something to clients only."""
+    with pytest.raises(AddressError, match="a server cannot listen on 'local'"):
+        make_settings("local")
+
+
+@pytest.mark.parametrize("name", ["workers", "max_connections"])
+@pytest.mark.parametrize("number", [0, -1])
+def test_numbers_out_of_range(name, number):
+    """The error names the argument."""
+    with pytest.raises(ValueError, match=f"{name}={number} is not above 0"):
+        make_settings("h:1", **{name: number})
+
+
+def test_defaults():
+    """A name, processors, and no authentication."""
+    settings = make_settings("h:1")
+    assert settings.name
+    assert settings.workers >= 1
+    assert not settings.authenticates
+    assert settings.tags == ()
+
+
+def test_authentication():
+    """One mechanism or several; offering none besides is no authentication."""
+    assert make_settings("h:1", auth=Other()).authenticates
+    assert make_settings("h:1", auth=[Other(), Other()]).authenticates
+    assert not make_settings("h:1", auth=[Other(), NoAuth()]).authenticates
+
+
+def test_a_single_tag():
+    """A string is a tag, not its letters."""
+    assert make_settings("h:1", tags="gpu").tags == ("gpu",)
+    assert make_settings("h:1", tags={"gpu"}).tags == ("gpu",)
