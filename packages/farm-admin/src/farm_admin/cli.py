@@ -14,6 +14,7 @@ from farm_common.errors import AddressError, FarmError
 from farm_common.handshake import PROTOCOL_VERSIONS
 
 from .__about__ import __version__
+from .control import check_address
 from .end import end_server
 from .ping import reach
 from .status import ServerStatus, status
@@ -70,7 +71,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> NoReturn:
 def _run(options: argparse.Namespace) -> int:
     try:
         for address in options.addresses:
-            parse_address(address)
+            check_address(parse_address(address))
     except AddressError as error:
         print(f"farm-admin: {error}", file=sys.stderr)
         return 2

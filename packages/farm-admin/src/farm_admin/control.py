@@ -15,7 +15,7 @@ from farm_common.interpreter import hello_fields
 from farm_common.security import Authenticator, NoAuth
 from farm_common.stream import Stream, connect_stream
 
-__all__ = ["Control"]
+__all__ = ["Control", "check_address"]
 
 #: The largest answer accepted, in bytes: a status has some 200 for each session.
 _FRAME_LIMIT = 64 << 20
@@ -38,10 +38,7 @@ class Control:
     """
 
     def __init__(self, address: Address, auth: Optional[Authenticator], deadline: Deadline) -> None:
-        if address.kind not in ("tcp", "unix"):
-            raise AddressError(
-                f"{str(address)!r} is no server's address: give host:port or unix:///path"
-            )
+        check_address(address)
         self._address = address
         self._deadline = deadline
         hello = ClientHello(**hello_fields(_FRAME_LIMIT), role="control", name="farm-admin")
@@ -121,3 +118,15 @@ class Control:
         if isinstance(error, PermissionError):
             return ConnectionError(f"{where} belongs to another user")
         return ConnectionError(f"cannot reach {where}: {error.strerror or error}")
+
+
+def check_address(address: Address) -> None:
+    """Refuse an address that no server can have.
+
+    Raises:
+        AddressError: It is one.
+    """
+    if address.kind not in ("tcp", "unix"):
+        raise AddressError(
+            f"{str(address)!r} is no server's address: give host:port or unix:///path"
+        )

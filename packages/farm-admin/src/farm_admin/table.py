@@ -18,12 +18,11 @@ def render(address: str, status: ServerStatus) -> str:
     busy = sum(session.state == "busy" for session in working)
     what = "draining, " if status.draining else ""
     plural = "" if len(working) == 1 else "s"
-    most, wanted = status.max_connections, status.workers
+    limits = f"of at most {status.max_connections}; asks a kernel for {status.workers}"
     release = f"farm-server {_clean(status.version)}, {_clean(status.python)}"
     lines = [
         f"{address}  {_clean(status.name)}",
-        f"  {what}{len(working)} connection{plural} ({busy} busy), of at most {most}; "
-        + f"asks a kernel for {wanted}",
+        f"  {what}{len(working)} connection{plural} ({busy} busy), {limits}",
         f"  process {status.pid} on {_clean(status.host)}, up {duration(status.uptime)}, {release}",
     ]
     if tuple(status.addresses) != (address,) and status.addresses:

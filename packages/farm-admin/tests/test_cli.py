@@ -1,0 +1,114 @@
+"""The command farm-admin."""
+
+import json
+
+import pytest
+
+from farm_admin import cli
+from farm_common.frames import Kind
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    return caught.value.code
+
+
+def test_ping(server, capsys):
+    """Status 0 and how long it took."""
+    assert run("ping", server.address) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith(f"{server.address} answers (")
+    assert captured.err == ""
+
+
+def test_one_of_several_does_not_answer(server, nobody, capsys):
+    """Status 1; the others are done all the same."""
+    assert run("ping", nobody, server.address, "--timeout", "0.05") == 1
+    captured = capsys.readouterr()
+    assert captured.out.startswith(f"{server.address} answers (")
+    assert captured.err == f"farm-admin: no server listens on {nobody}\n"
+
+
+def test_end(server, capsys):
+    """It says what that means."""
+    assert run("end", server.address) == 0
+    assert capsys.readouterr().out == f"{server.address} takes no new connections\n"
+    assert server.asked == [Kind.DRAIN]
+
+
+def test_status(server, status, capsys):
+    """A table for each server, apart from each other."""
+    server.status = status
+    assert run("status", server.address, server.address) == 0
+    first, _, second = capsys.readouterr().out.rpartition(f"\n\n{server.address}  n\n")
+    assert "127.0.0.1:5  busy   sim" in first
+    assert "127.0.0.1:5  busy   sim" in second
+
+
+def test_json(server, status, nobody, capsys):
+    """A list in the order of the arguments, failures included."""
+    server.status = status
+    assert run("status", "--json", nobody, server.address) == 1
+    captured = capsys.readouterr()
+    failed, found = json.loads(captured.out)
+    assert failed == {
+        "address": nobody,
+        "ok": False,
+        "error": f"no server listens on {nobody}",
+    }
+    assert found == {"address": server.address, "ok": True, **status}
+    assert nobody in captured.err
+
+
+def test_json_of_the_others(server, capsys):
+    """Every command has it."""
+    assert run("ping", "--json", server.address) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["address"], found["ok"]) == (server.address, True)
+    assert 0 < found["seconds"] < 10
+    assert run("end", "--json", server.address) == 0
+    assert json.loads(capsys.readouterr().out) == [{"address": server.address, "ok": True}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["ping"], "the following arguments are required: ADDRESS"),
+        (["top", "h:1"], "invalid choice: 'top'"),
+        (["ping", "nonsense"], "farm-admin: bad address 'nonsense'"),
+        (["ping", "local"], "'local' is no server's address"),
+        (["ping", "h:1", "--timeout", "0"], "'0' is not a number above 0, nor none"),
+        (["ping", "h:1", "--timeout", "x"], "'x' is not a number above 0, nor none"),
+    ],
+)
+def test_wrong_usage(capsys, arguments, text):
+    """Status 2, and no traceback."""
+    assert run(*arguments) == 2
+    captured = capsys.readouterr()
+    assert text in captured.err
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+
+
+def test_for_ever(server):
+    """--timeout none."""
+    assert run("ping", server.address, "--timeout", "none") == 0
+
+
+def test_version(capsys):
+    """Three versions in one line."""
+    assert run("--version") == 0
+    text = capsys.readouterr().out
+    assert text.startswith("farm-admin 0.")
+    assert ", protocol 1, " in text
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["ping", "--help"], ["status", "--help"]])
+def test_help(capsys, arguments):
+    """Examples and statuses everywhere."""
+    assert run(*arguments) == 0
+    text = capsys.readouterr().out
+    assert "examples:" in text
+    assert "exit status:" in text

@@ -1,0 +1,163 @@
+"""ping, status and end_server."""
+
+import logging
+import socket
+import time
+
+import pytest
+
+import farm_admin
+from farm_common.errors import AddressError, AuthError, ProtocolError
+from farm_common.frames import Kind
+from farm_common.security import NoAuth
+
+
+class Named(NoAuth):
+    """A mechanism with a name of its own."""
+
+    name = "named"
+
+
+def test_the_exports_are_these():
+    """What is public is pinned."""
+    assert set(farm_admin.__all__) == {
+        *("ServerStatus", "SessionStatus", "__version__", "end_server", "ping", "status"),
+    }
+
+
+def test_ping(server):
+    """A server that answers."""
+    assert farm_admin.ping(server.address) is True
+    assert server.roles == ["control"]
+    assert server.asked == [Kind.PING]
+
+
+def test_ping_ignores_the_number_of_workers(server):
+    """An address can be copied from make_kernel."""
+    assert farm_admin.ping(f"{server.address}?workers=3")
+
+
+def test_ping_nobody(nobody):
+    """It tries for as long as it may."""
+    assert farm_admin.ping(nobody, timeout=0.05) is False
+
+
+def test_ping_a_unix_socket_that_is_not_there():
+    """As for TCP."""
+    assert farm_admin.ping("unix:///nonexistent/s", timeout=0.01) is False
+
+
+@pytest.mark.parametrize("mode", ["silent", "close", "busy", "mute"])
+def test_ping_a_server_that_does_not_do_yet(server, mode):
+    """It may do later, so only the time-out ends it."""
+    server.mode = mode
+    assert farm_admin.ping(server.address, timeout=0.05) is False
+
+
+@pytest.mark.parametrize("mode", ["http", "confused"])
+def test_ping_what_is_no_farm_server(server, mode):
+    """That will not change, so it is False at once, even for ever."""
+    server.mode = mode
+    assert farm_admin.ping(server.address, timeout=None) is False
+
+
+def test_ping_a_server_that_asks_for_authentication(server, caplog):
+    """False at once; the reason is logged."""
+    server.auth = Named()
+    with caplog.at_level(logging.INFO, "farm.admin"):
+        assert farm_admin.ping(server.address, timeout=None) is False
+    assert "asks for authentication ('named')" in caplog.text
+    assert farm_admin.ping(server.address, auth=Named())
+
+
+def test_ping_retries(server, monkeypatch):
+    """A server that is starting is waited for."""
+    server.mode = "close"
+
+    def start(_):
+        server.mode = "farm"
+
+    monkeypatch.setattr(time, "sleep", start)
+    assert farm_admin.ping(server.address, timeout=None)
+
+
+@pytest.mark.parametrize("function", [farm_admin.ping, farm_admin.status, farm_admin.end_server])
+@pytest.mark.parametrize("address", ["nonsense", "local", ("h", 99999)])
+def test_bad_addresses(function, address):
+    """They are errors, also for ping."""
+    with pytest.raises(AddressError):
+        function(address)
+
+
+def test_status(server, status):
+    """All fields arrive, and what a later release adds does no harm."""
+    server.status = {**status, "more": 1}
+    server.status["sessions"][0]["more"] = 1
+    found = farm_admin.status(server.address)
+    assert found.name == "n"
+    assert found.addresses == ("127.0.0.1:1",)
+    assert found.sessions[0].category == "sim"
+    assert found.sessions[0].tasks_done == 1234
+    assert farm_admin.ServerStatus.from_json(found.to_json()) == found
+
+
+@pytest.mark.parametrize(
+    "broken", [{"name": "n"}, {"sessions": 5}, {"sessions": [{"pid": 1}]}, {"sessions": [7]}]
+)
+def test_a_status_that_is_none(server, status, broken):
+    """The error says what was missing, not where in our code."""
+    server.status = broken if "name" in broken else {**status, **broken}
+    with pytest.raises(ProtocolError, match="status cannot be understood"):
+        farm_admin.status(server.address)
+
+
+def test_end_server(server):
+    """It asks for the drain and returns."""
+    assert farm_admin.end_server(server.address) is None
+    assert server.asked == [Kind.DRAIN]
+
+
+@pytest.mark.parametrize("function", [farm_admin.status, farm_admin.end_server])
+@pytest.mark.parametrize(
+    ("mode", "error", "text"),
+    [
+        ("silent", TimeoutError, "^no answer from {address} within 0.05 s$"),
+        ("mute", TimeoutError, "^no answer from {address} within 0.05 s$"),
+        ("close", ConnectionError, "{address}"),
+        ("busy", ConnectionError, "^{address}: the server refused: come back later$"),
+        ("http", ProtocolError, "the peer is not farm: it began with b'HTTP"),
+        ("confused", ProtocolError, "^{address} answered with RESULT$"),
+    ],
+)
+def test_errors(server, function, mode, error, text):
+    """One line that says which server, and what to look at."""
+    server.mode = mode
+    timeout = 0.05 if error is TimeoutError else 10
+    with pytest.raises(error, match=text.format(address=server.address)) as caught:
+        function(server.address, timeout=timeout)
+    assert "\n" not in str(caught.value)
+
+
+def test_nobody_listens(nobody):
+    """The most frequent error."""
+    with pytest.raises(ConnectionError, match=f"^no server listens on {nobody}$"):
+        farm_admin.status(nobody)
+    with pytest.raises(ConnectionError, match="no such socket"):
+        farm_admin.status("unix:///nonexistent/s")
+
+
+def test_an_unknown_host(monkeypatch):
+    """The name is quoted."""
+
+    def fail(*args, **kwargs):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(ConnectionError, match=r"^unknown host 'nowhere'$"):
+        farm_admin.status("nowhere:1")
+
+
+def test_authentication_does_not_match(server):
+    """Both sides must use the same."""
+    with pytest.raises(AuthError, match="does not offer 'named'"):
+        farm_admin.status(server.address, auth=Named())
