@@ -236,7 +236,7 @@ class TestLimits:
         """Until the peer is known, a frame over 64 KiB is refused by its header."""
         asked = []
         end = until(number).end(receiver)
-        end._reader._allocate = lambda size: asked.append(size) or bytearray(size)
+        end.reader._allocate = lambda size: asked.append(size) or bytearray(size)
         head = frame(Kind.HELLO, bytes(PREAUTH_LIMIT + 1))[:32]
         with pytest.raises(ProtocolError, match="65537 bytes is over the limit of 65536"):
             end.receive_data(head)

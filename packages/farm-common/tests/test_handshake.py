@@ -37,7 +37,7 @@ MESSAGES = [
     client_hello(),
     client_hello(name="Grüße", index=-1, role="control", output="discard", features=("resume",)),
     server_hello(),
-    server_hello(tags=("gpu", "big"), lost={"how": "signal", "number": 9}),
+    server_hello(tags=("gpu", "big"), lost={"reason": "exit", "status": 3}),
 ]
 
 

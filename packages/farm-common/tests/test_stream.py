@@ -420,7 +420,7 @@ class TestTransfer:
             raise MemoryError
 
         greeting, served = stream_pair(*sockets)
-        served.connection._reader._allocate = refuse
+        served.connection.reader._allocate = refuse
         client = greeting.stream
         segments = client.connection.send(Kind.TASK, bytes(1 << 20), ident=1, count=3)
         wait = in_thread(client.send, [*segments, frame(Kind.PING, ident=2)])

@@ -217,7 +217,7 @@ class TestRefused:
         """In this state these bytes are this error, and no memory is asked for."""
         end = brought_to(vector)
         asked = []
-        end._reader._allocate = lambda size: asked.append(size) or bytearray(size)
+        end.reader._allocate = lambda size: asked.append(size) or bytearray(size)
         data = bytes.fromhex(vector["hex"])
         with pytest.raises(errors.ProtocolError) as caught:
             list(map(end.receive_data, cut(data, piece)))

@@ -43,6 +43,7 @@ class Channel:
         self._engine = engine
         self._capacity = capacity
         self._results: deque[Any] = deque()
+        self._ready = self._results.__len__  # a true condition to wait for, at no cost
         self._gate = threading.Lock()  # submitters of a limited channel take turns
         self.pending = 0  # submitted, and neither delivered nor failed; the engine counts up
 
@@ -140,6 +141,16 @@ def receive_result(channel: Channel) -> Any:
         TaskExecutionError: The task failed; WorkerLostError: its workers died.
         KernelEndedError: The kernel ended.
     """
+    results = channel._results
+    if channel._capacity is None and channel._engine.wait(channel._ready) and results:
+        try:
+            result = results.popleft()
+        except IndexError:
+            pass  # another receiver was faster
+        else:
+            if type(result) is _Failure:
+                raise _again(result.error)
+            return result
     result, _ = channel._next(None)
     return result
 

@@ -106,12 +106,16 @@ class _Waiter:
         self.woken = False
         self.thread = get_ident()
         self.outer: Optional[_Waiter] = None  # the same thread's, when waits nest
+        self.lock: Optional[threading.Lock] = None  # of a follower
+
+    def follow(self) -> None:
+        """Get ready to sleep; called with the engine's lock held."""
         self.lock = threading.Lock()
         self.lock.acquire()
 
     def wake(self) -> None:
         """End the follower's sleep; called with the engine's lock held."""
-        if not self.woken:
+        if not self.woken and self.lock is not None:
             self.woken = True
             self.lock.release()
 
@@ -133,6 +137,7 @@ class Engine:
         self._lock = threading.Lock()
         self._reading = threading.Lock()
         self._poller = make_poller()
+        self._poll = self._poller.poll
         self._bell = Bell()
         self._poller.add(self._bell.fileno())
         self._links: dict[int, Link] = {}  # by descriptor
@@ -203,9 +208,9 @@ class Engine:
             if self._idle or self._partial:
                 now = perf_counter()
                 if length >= _BURST or now - self._sent_at > _HURRY:
-                    self._fill()
                     self._sent_at = now
                     self._activity += 1
+                    self._fill()
                 elif not (self._ticking or self._rung):
                     self._activity += 1
                     self._ring()  # so that it is sent even if nothing else happens
@@ -305,17 +310,20 @@ class Engine:
         if ready():
             return True
         waiter = _Waiter(ready)
+        remaining: Optional[float] = None
         deadline = None if timeout is None else monotonic() + timeout
         try:
             self._enter(waiter)
             while not waiter.done:
-                remaining = None if deadline is None else max(0.0, deadline - monotonic())
+                if deadline is not None:
+                    remaining = deadline - monotonic()
+                    if remaining <= 0:
+                        break
                 if self._leader is waiter:
-                    self._process(self._poller.poll(remaining), waiter)
+                    self._process(self._poll(remaining), waiter)
                 else:
+                    assert waiter.lock is not None
                     waiter.lock.acquire(True, -1 if remaining is None else remaining)
-                if deadline is not None and monotonic() >= deadline:
-                    break
         finally:
             self._leave(waiter)
         return bool(ready())
@@ -331,7 +339,7 @@ class Engine:
             interrupts.guard()
         with self._lock:
             self._activity += 1
-            if self._idle or self._partial:
+            if (self._idle or self._partial) and (self._queue or self._low):
                 self._fill()
             if waiter.ready() or self._ended is not None:
                 waiter.done = True
@@ -342,8 +350,10 @@ class Engine:
             elif leader.thread == waiter.thread:
                 waiter.outer = leader  # called from a callback: this thread leads on
                 self._leader = waiter
-            elif leader is self._pump:
-                self._ring()
+            else:
+                waiter.follow()
+                if leader is self._pump:
+                    self._ring()
             self._waiters.append(waiter)
         if interrupts.pending:
             interrupts.raise_pending()
@@ -355,10 +365,8 @@ class Engine:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
             if self._leader is waiter:
-                if waiter.outer is not None:
-                    self._leader = waiter.outer
-                else:
-                    self._leader = None
+                self._leader = waiter.outer
+                if waiter.outer is None and (self._waiters or self._parked):
                     self._appoint()
             ended = self._ended is not None and not self._waiters
         if ended:
@@ -401,7 +409,7 @@ class Engine:
         self._activity += 1
         if self._reading.acquire(False):
             try:
-                events = () if self._closed else self._poller.poll(0)
+                events = () if self._closed else self._poll(0)
             finally:
                 self._reading.release()
             self._process(events, None)
@@ -409,23 +417,25 @@ class Engine:
     @protected
     def _process(self, events: Iterable[tuple[int, int]], waiter: Optional[_Waiter]) -> None:
         """Read what is ready, deliver it, send what there is room for, and wake who is concerned."""
+        links = self._links
         with self._reading:
             arrived: list[tuple[Link, Any, Any]] = []
             lost: list[tuple[Link, BaseException]] = []
             for descriptor, mask in events:
-                link = self._links.get(descriptor)
+                link = links.get(descriptor)
                 if link is None:
                     continue  # the bell, or a link that was lost meanwhile
                 if mask & WRITE:
                     self._flush(link)
-                if mask & ~WRITE:
-                    try:
-                        for happening in link.receive():
-                            arrived.append((link, happening, self._decode(link, happening)))
-                    except BlockingIOError:
-                        pass  # another thread was faster
-                    except (EOFError, OSError, ProtocolError) as error:
-                        lost.append((link, error))
+                    if mask == WRITE:
+                        continue
+                try:
+                    for happening in link.receive():
+                        arrived.append((link, happening, self._decode(link, happening)))
+                except BlockingIOError:
+                    pass  # another thread was faster
+                except (EOFError, OSError, ProtocolError) as error:
+                    lost.append((link, error))
             with self._lock:
                 if self._rung and waiter is not None:
                     # Only the leader may: it might sleep through a bell that others silence.
@@ -438,9 +448,12 @@ class Engine:
                         lost.append((link, error))
                 for link, error in lost:
                     self._lose(link, error)
-                self._fill()
-                self._notify(waiter)
-        self._call_back()
+                if self._queue or self._suspects or self._low:
+                    self._fill()
+                if self._waiters:
+                    self._notify(waiter)
+        if self._calls:
+            self._call_back()
         if interrupts.pending:
             interrupts.raise_pending()
 
@@ -466,6 +479,11 @@ class Engine:
 
     def _decode(self, link: Link, happening: Happening) -> Any:
         """The value or the error that a frame brings; runs the user's code, so without the lock."""
+        if happening.kind == Kind.RESULT and not happening.flags and isinstance(happening, Frame):
+            try:
+                return (unpack(happening.body, happening.buffers),)
+            except Exception as cause:
+                return _unloadable(cause, link)
         if isinstance(happening, Unreadable):
             return TaskExecutionError(
                 f"MemoryError: no memory here for the result of {happening.size} bytes",
@@ -481,12 +499,7 @@ class Engine:
                 if happening.flags & Flag.BATCH and len(value) != happening.count:
                     raise ProtocolError("a batch of results with another number of results")
             except Exception as cause:
-                error = TaskExecutionError(
-                    f"the result could not be loaded here: {type(cause).__name__}: {cause}",
-                    worker=link.label,
-                )
-                error.__cause__ = cause
-                return error
+                return _unloadable(cause, link)
             return value if happening.flags & Flag.BATCH else (value,)
         if happening.kind == Kind.ERROR:
             report, description, original = unpack_exception(happening.body, not foreign)
@@ -537,7 +550,10 @@ class Engine:
             link = self._take_ready()
             if link is None:
                 return
-            share = -(-len(queue) // (len(self._idle) + len(self._partial) + 1))
+            if len(queue) == 1 and not link.inflight:
+                share = 1
+            else:
+                share = -(-len(queue) // (len(self._idle) + len(self._partial) + 1))
             if not self._send(link, queue, share):
                 # It can take nothing of what is first in the queue, so probably no other can:
                 # those that are idle come first.
@@ -778,7 +794,7 @@ class Engine:
         """Read for those who do not wait, until a thread waits or submits a lot."""
         seen = self._activity
         while True:
-            self._process(self._poller.poll(None), self._pump)
+            self._process(self._poll(None), self._pump)
             with self._lock:
                 if self._waiters or self._activity != seen or self._ended is not None:
                     self._leader = None
@@ -856,6 +872,13 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def _unloadable(cause: Exception, link: Link) -> TaskExecutionError:
+    text = f"the result could not be loaded here: {type(cause).__name__}: {cause}"
+    error = TaskExecutionError(text, worker=link.label)
+    error.__cause__ = cause
+    return error
 
 
 def _cut(queue: deque[Job], limit: int) -> list[Job]:

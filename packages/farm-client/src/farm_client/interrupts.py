@@ -13,7 +13,9 @@ The cost on the hot path is one look at `pending`.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
+from time import monotonic
 from types import CodeType, FrameType
 from typing import Any, Callable, Optional, TypeVar
 
@@ -22,7 +24,10 @@ __all__ = ["guard", "protected", "raise_pending", "unguard"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _protected: set[CodeType] = set()
-_guards = 0
+
+#: How often `guard` looks, in seconds: a look costs as much as a fifth of a round trip.
+_LOOK = 0.02
+_looked = -1.0
 
 #: Whether an interrupt waits for the end of a protected function.
 pending = False
@@ -38,7 +43,7 @@ def raise_pending() -> None:
     """Raise the interrupt that came meanwhile, if this is the main thread."""
     global pending
     if pending and threading.current_thread() is threading.main_thread():
-        frame: Optional[FrameType] = _caller()
+        frame = sys._getframe(1).f_back  # of who called the function that ends here
         while frame is not None:
             if frame.f_code in _protected:
                 return  # the outer one raises
@@ -48,9 +53,16 @@ def raise_pending() -> None:
 
 
 def guard() -> None:
-    """Stand in for the default handler, if that is what handles SIGINT; main thread only."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _handle)
+    """Stand in for the default handler, if that is what handles SIGINT; main thread only.
+
+    A notebook puts its own handler in place before each cell, hence the look at each wait.
+    """
+    global _looked
+    now = monotonic()
+    if now - _looked > _LOOK:
+        _looked = now
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _handle)
 
 
 def unguard() -> None:
@@ -60,13 +72,6 @@ def unguard() -> None:
         and signal.getsignal(signal.SIGINT) is _handle
     ):
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _caller() -> Optional[FrameType]:
-    """The frame outside of the function that called `raise_pending`."""
-    import sys
-
-    return sys._getframe(3)
 
 
 def _handle(signum: int, frame: Optional[FrameType]) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 from farm_common.connection import Happening
 from farm_common.errors import ProtocolError
-from farm_common.frames import Buffer, Flag, Kind
+from farm_common.frames import Buffer, Flag, Kind, encode_frame
 from farm_common.handshake import ServerHello
 from farm_common.interpreter import bytecode_of, own_bytecode
 from farm_common.shipping import Shared, pack
@@ -63,6 +63,7 @@ class Link:
         self.in_ready = False
         self.index = -1  # of the worker in its kernel
         self.pinned: deque[Job] = deque()  # tasks that only this worker may run
+        self._reader = stream.connection.reader
         self._next = 1
         self._functions: dict[bytes, Function] = {}
         self._function_bytes = 0
@@ -121,7 +122,8 @@ class Link:
             flags |= Flag.BATCH
         ident = self._next
         count = len(jobs)
-        segments += self.stream.connection.send(
+        # Not by the connection: a link is open until it is lost, and this is the busiest place.
+        segments += encode_frame(
             Kind.TASK, body, flags=flags, count=count, ident=ident, buffers=buffers
         )
         cost = function.estimate.cost or 0.0
@@ -194,7 +196,7 @@ class Link:
         happenings = stream.receive()
         read = 0
         while True:
-            target = stream.connection.target()
+            target = None if self._reader.assembling is None else self._reader.target()
             if target is None or read > _READ:
                 return happenings
             read += len(target)

@@ -59,8 +59,14 @@ class Connection:
         self.version: Optional[int] = None
         self._versions = versions
         self._frame_limit = frame_limit
-        self._reader = FrameReader(PREAUTH_LIMIT, allocate, max_buffers=0)
+        self.reader = FrameReader(PREAUTH_LIMIT, allocate, max_buffers=0)
         self._start = b""  # of the peer's preamble
+        self._sends = TRANSITIONS[role][State.OPEN]
+        self._ordinary = frozenset(
+            what
+            for (verb, what), following in TRANSITIONS[role][State.OPEN].items()
+            if verb == "receive" and following is State.OPEN
+        )
 
     # sending
 
@@ -85,7 +91,8 @@ class Connection:
         Raises:
             ProtocolError: The frame may not be sent in this state.
         """
-        self._move(("send", kind))
+        if self.state is not State.OPEN or self._sends.get(("send", kind)) is not State.OPEN:
+            self._move(("send", kind))
         return encode_frame(
             kind, body, flags=flags, count=count, micros=micros, ident=ident, buffers=buffers
         )
@@ -103,16 +110,19 @@ class Connection:
             IncompatibleVersionError: There is no protocol version that both sides speak.
         """
         try:
-            if self.state is State.OPEN:
-                return self._accept(self._reader.feed(data))
-            return self._receive_handshake(data)
+            if self.state is not State.OPEN:
+                return self._receive_handshake(data)
+            frames = self.reader.feed(data)
+            if len(frames) == 1 and frames[0].kind in self._ordinary:
+                return frames  # type: ignore[return-value]  # a list of fewer kinds of things
+            return self._accept(frames)
         except ProtocolError:
             self.state = State.CLOSED
             raise
 
     def target(self) -> Optional[memoryview]:
         """Memory to receive the next bytes into, if large; then call `filled`."""
-        return self._reader.target()
+        return self.reader.target()
 
     def filled(self, size: int) -> list[Happening]:
         """Say how many bytes were received into `target()`.
@@ -121,7 +131,7 @@ class Connection:
             ProtocolError: As for `receive_data`.
         """
         try:
-            return self._accept(self._reader.filled(size))
+            return self._accept(self.reader.filled(size))
         except ProtocolError:
             self.state = State.CLOSED
             raise
@@ -132,12 +142,12 @@ class Connection:
 
     def take_rest(self) -> bytes:
         """Bytes that came after SELECT in the same piece: they belong to the layer."""
-        return self._reader.take_rest()
+        return self.reader.take_rest()
 
     @property
     def idle(self) -> bool:
         """Whether no frame is incomplete: the peer may close now without tearing anything."""
-        return self._reader.idle and not self._start
+        return self.reader.idle and not self._start
 
     # inside
 
@@ -158,10 +168,10 @@ class Connection:
         # One frame at a time: what follows SELECT belongs to the layer, and what follows HELLO
         # has another limit.
         while self.state not in (State.SECURING, State.CLOSED):
-            if not self._listening() and (data or not self._reader.idle):
+            if not self._listening() and (data or not self.reader.idle):
                 raise ProtocolError(f"the peer sent bytes while this side is {self.state.name}")
             most = 0 if self.state is State.OPEN else 1
-            frames = self._reader.feed(data, most)
+            frames = self.reader.feed(data, most)
             data = b""
             if not frames:
                 break
@@ -198,5 +208,5 @@ class Connection:
     def _enter(self, state: State) -> None:
         self.state = state
         if state is State.OPEN:
-            self._reader.limit = self._frame_limit
-            self._reader.max_buffers = MAX_BUFFERS
+            self.reader.limit = self._frame_limit
+            self.reader.max_buffers = MAX_BUFFERS

@@ -91,7 +91,12 @@ NAMES: dict[int, str] = {
 
 _HEADER = struct.Struct("!BBHIIQQ")
 _CRC = struct.Struct("!I")
-HEADER_SIZE = _HEADER.size + _CRC.size
+_CHECKED_HEADER = struct.Struct("!BBHIIQQI")
+HEADER_SIZE = _CHECKED_HEADER.size
+_CHECKED_SIZE = _HEADER.size  # what the checksum of a header is of
+
+# Calling the class costs a Python function more.
+_new_frame = tuple.__new__
 
 #: The largest body before the peer is known, in bytes.
 PREAUTH_LIMIT = 64 * 1024
@@ -207,7 +212,8 @@ class FrameReader:
         self._tail = b""
         self._parts: list[bytes] = []  # what followed a tail that waits for a long table
         self._missing = 0
-        self._assembly: Optional[_Assembly] = None
+        #: The frame that is still arriving, if it is a large one.
+        self.assembling: Optional[_Assembly] = None
         self._skip = 0
 
     def feed(self, data: bytes, most: int = 0) -> list[Union[Frame, Unreadable]]:
@@ -220,6 +226,18 @@ class FrameReader:
         Raises:
             ProtocolError: The bytes are no frame, or one that is larger than the limit.
         """
+        if not (self._tail or self._skip or self.assembling) and len(data) >= HEADER_SIZE:
+            # The common case: exactly one small frame.
+            header = _CHECKED_HEADER.unpack_from(data)
+            if (
+                header[6] == len(data) - HEADER_SIZE
+                and header[6] <= self.limit
+                and not header[2]
+                and header[7] == crc32(data[:_CHECKED_SIZE])
+            ):
+                kind, flags, _, count, micros, ident = header[:6]
+                fields = (kind, flags, count, micros, ident, data[HEADER_SIZE:], ())
+                return [_new_frame(Frame, fields)]
         if self._tail:
             self._parts.append(data)
             self._missing -= len(data)
@@ -237,12 +255,12 @@ class FrameReader:
                 offset += step
                 if self._skip:
                     return frames
-            assembly = self._assembly
+            assembly = self.assembling
             if assembly is not None:
                 offset = assembly.fill(data, offset)
                 if assembly.target is not None:
                     return frames
-                self._assembly = None
+                self.assembling = None
                 frames.append(assembly.frame())
             if most and len(frames) >= most:
                 self._missing = 0
@@ -277,7 +295,7 @@ class FrameReader:
                 frames.append(Unreadable(kind, count, ident, total))
                 self._skip = total
                 continue
-            self._assembly = _Assembly((kind, flags, count, micros, ident), targets)
+            self.assembling = _Assembly((kind, flags, count, micros, ident), targets)
         self._tail = data[offset:]
         return frames
 
@@ -286,7 +304,7 @@ class FrameReader:
 
         The caller receives into it and calls `filled`, or ignores it and calls `feed`.
         """
-        assembly = self._assembly
+        assembly = self.assembling
         if assembly is None or assembly.target is None or self._skip:
             return None
         rest = assembly.target[assembly.position :]
@@ -294,18 +312,18 @@ class FrameReader:
 
     def filled(self, size: int) -> list[Union[Frame, Unreadable]]:
         """Say that `size` bytes were received into `target()`; return what that completes."""
-        assembly = self._assembly
+        assembly = self.assembling
         assert assembly is not None
         assembly.advance(size)
         if assembly.target is not None:
             return []
-        self._assembly = None
+        self.assembling = None
         return [assembly.frame()]
 
     @property
     def idle(self) -> bool:
         """Whether the bytes taken in so far end exactly where a frame ends."""
-        return not (self._tail or self._skip or self._assembly is not None)
+        return not (self._tail or self._skip or self.assembling is not None)
 
     def take_rest(self) -> bytes:
         """Give up the bytes that follow the last frame: they belong to somebody else."""
@@ -370,5 +388,5 @@ class _Assembly:
 
 
 def _check(data: bytes, start: int, end: int, what: str) -> None:
-    if _CRC.unpack_from(data, end)[0] != crc32(memoryview(data)[start:end]):
+    if _CRC.unpack_from(data, end)[0] != crc32(data[start:end]):
         raise ProtocolError(f"the checksum of a frame's {what} does not match")

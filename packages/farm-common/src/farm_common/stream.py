@@ -19,7 +19,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, NoReturn, Optional, Union
 
 from .address import Address
 from .connection import Connection, Happening
@@ -109,6 +109,11 @@ class Stream:
         self.layer = layer
         self._clear = layer.transparent
         self._early = list(early)
+        self._reader = connection.reader
+        # Looked up once: they are called for each message.
+        self._recv = sock.recv
+        self._send = sock.send
+        self._receive_data = connection.receive_data
         self._lock = threading.Lock()
         # Held while the layer makes bytes and they are queued: its peer expects them in order.
         # Never held while waiting for the socket, so that a receiver gets through.
@@ -127,6 +132,9 @@ class Stream:
             EOFError: The peer closed; ConnectionError: the connection broke.
             ProtocolError: The peer broke the protocol.
         """
+        if self._clear and self._reader.assembling is None and not self._early:
+            data = self._recv(_CHUNK)
+            return self._receive_data(data) if data else self._end()
         if self._early:
             early, self._early = self._early, []
             return early
@@ -139,9 +147,7 @@ class Stream:
                 return self.connection.filled(size)
         data = self.sock.recv(_CHUNK)
         if not data:
-            self.layer.eof()
-            whole = "" if self.connection.idle else " in the middle of a frame"
-            raise EOFError(f"the peer closed the connection{whole}")
+            self._end()
         if self._clear:
             return self.connection.receive_data(data)
         with self._order:
@@ -156,6 +162,11 @@ class Stream:
             finally:
                 self._lock.release()
         return self.connection.receive_data(plain) if plain else []
+
+    def _end(self) -> NoReturn:
+        self.layer.eof()
+        whole = "" if self.connection.idle else " in the middle of a frame"
+        raise EOFError(f"the peer closed the connection{whole}")
 
     def send(self, segments: Sequence[Buffer]) -> bool:
         """Write segments after everything sent before.
@@ -177,7 +188,7 @@ class Stream:
                 # The common case: one small frame, which the kernel takes at once.
                 first = segments[0]
                 try:
-                    sent = self.sock.send(first)
+                    sent = self._send(first)
                 except BlockingIOError:
                     sent = 0
                 if sent == len(first):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 import threading
 from collections import deque
@@ -50,6 +51,9 @@ class Output:
         if where == "forward":
             self._numbers = {_open_pipe(number): number for number in (_STDOUT, _STDERR)}
             self.descriptors = tuple(self._numbers)
+            self._poll = select.poll()
+            for descriptor in self.descriptors:
+                self._poll.register(descriptor, select.POLLIN)
             self._writers = {number: raise_descriptor(os.dup(number)) for number in (1, 2)}
             self._streams: dict[int, io.TextIOWrapper] = {}
             self._install()
@@ -103,10 +107,12 @@ class Output:
                 stream.flush()
             except (OSError, ValueError):  # the task closed it
                 self._install()
-        for descriptor in self.descriptors:
-            # A pipe holds 64 KiB, so two reads empty it unless somebody goes on writing.
-            self.collect(descriptor)
-            self.collect(descriptor)
+        # A pipe holds 64 KiB, so two reads empty it unless somebody goes on writing.
+        for _ in range(2):
+            for descriptor, _events in self._poll.poll(0):
+                self.collect(descriptor)
+            if not self._pieces:
+                return []
         segments: list[Buffer] = []
         while self._pieces:
             number, dropped, data = self._pieces.popleft()

@@ -13,6 +13,7 @@ exit handlers of tasks do not hold it.
 from __future__ import annotations
 
 import os
+import pickle
 import select
 import socket
 import struct
@@ -374,15 +375,14 @@ class Worker:
             return
         count = len(values)
         single = count == 1
-        parcel = pack(values[0] if single else values, self._protocol, "the result")
-        self._segments += self._connection.send(
+        # All are small scalars, so there is nothing to look after.
+        self._segments += encode_frame(
             Kind.RESULT,
-            parcel.body,
+            pickle.dumps(values[0] if single else values, self._protocol),
             flags=0 if single else Flag.BATCH,
             count=count,
             micros=self._elapsed // 1000,
             ident=self._first,
-            buffers=parcel.buffers,
         )
         values.clear()
         self._elapsed = 0

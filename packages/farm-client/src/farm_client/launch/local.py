@@ -61,7 +61,9 @@ class LocalServer:
         # The default place may have a long path, and a socket's path must be short.
         place = tempfile.gettempdir()
         self._directory = tempfile.mkdtemp(prefix="farm-", dir=place if len(place) < 60 else "/tmp")
-        command = [self._python, "-m", "farm_server", str(self._address()), "--until-stdin-closes"]
+        command = [self._python, "-m", "farm_server", str(self._address())]
+        # The kernel closes its links and then ends the server, without waiting in between.
+        command += ["--until-stdin-closes", "--log-level", "error"]
         if self._workers is not None:
             command += ["--workers", str(self._workers)]
         try:
