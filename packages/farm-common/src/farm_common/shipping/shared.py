@@ -79,6 +79,10 @@ class Shared(Generic[T]):
         return f"<Shared {self.ident.hex()[:8]}{state}>"
 
 
+# Before the class: PyPy refuses an annotation after a `global` statement for the same name.
+_store: Optional[SharedStore] = None
+
+
 class SharedStore:
     """The shared values that one worker was sent, by their ids."""
 
@@ -112,9 +116,6 @@ class SharedStore:
         """Make handles that arrive in this process look here."""
         global _store
         _store = self
-
-
-_store: Optional[SharedStore] = None
 
 
 def _attach(ident: bytes) -> Shared[Any]:
