@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterator
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from farm_common.errors import KernelEndedError
@@ -74,6 +75,7 @@ class Channel:
     ) -> tuple[Any, bool]:
         """A result and True, or None and False where there is none."""
         results, engine = self._results, self._engine
+        deadline = None if timeout is None else monotonic() + timeout
         while True:
             try:
                 result = results.popleft()
@@ -86,10 +88,13 @@ class Channel:
                 if type(result) is _Failure:
                     raise _again(result.error)
                 return result, True
-            if not engine.wait(lambda: results or give_up(), timeout) and not results:
+            remaining = None if deadline is None else max(0.0, deadline - monotonic())
+            if not engine.wait(lambda: results or give_up(), remaining) and not results:
                 if engine.ended is not None:
                     raise KernelEndedError(engine.ended)
-                return None, False
+                if deadline is not None and monotonic() >= deadline:
+                    return None, False
+                # else another receiver was faster
 
     # what the engine calls, with its lock held
 
@@ -100,13 +105,14 @@ class Channel:
 
     def deliver(self, job: Job, value: Any) -> None:
         """Keep a result for a receiver."""
-        self.pending -= 1
+        # In this order: who looks without the lock must not find neither.
         self._results.append(value)
+        self.pending -= 1
 
     def fail(self, job: Job, error: BaseException) -> None:
         """Keep an error for a receiver."""
-        self.pending -= 1
         self._results.append(_Failure(error))
+        self.pending -= 1
 
 
 def submit_task(channel: Channel, task: Task, /, *args: Any, **kwargs: Any) -> None:

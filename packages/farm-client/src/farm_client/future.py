@@ -77,10 +77,15 @@ class Future(futures.Future):  # type: ignore[type-arg]
         if self._state in _CANCELLED:
             return True
         job = self._job
-        if job is None or self._state != PENDING or not self._engine.withdraw(job):
+        if job is None or self._state != PENDING:
             return False
+        if not self._engine.withdraw(job):
+            return job.sink is None  # then another thread is just cancelling it
         with self._condition:
-            self._state = CANCELLED
+            # Nobody else will tell those who wait: a withdrawn task is never looked at again.
+            self._state = CANCELLED_AND_NOTIFIED
+            for waiter in self._waiters:
+                waiter.add_cancelled(self)
             self._condition.notify_all()
         self._invoke_callbacks()
         self._engine.notify()
