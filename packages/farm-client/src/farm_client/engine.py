@@ -316,14 +316,14 @@ class Engine:
             self._enter(waiter)
             while not waiter.done:
                 if deadline is not None:
-                    remaining = deadline - monotonic()
-                    if remaining <= 0:
-                        break
+                    remaining = max(0.0, deadline - monotonic())
                 if self._leader is waiter:
                     self._process(self._poll(remaining), waiter)
                 else:
                     assert waiter.lock is not None
                     waiter.lock.acquire(True, -1 if remaining is None else remaining)
+                if remaining == 0.0:
+                    break  # not earlier: who only ever looks must read, too
         finally:
             self._leave(waiter)
         return bool(ready())
