@@ -34,8 +34,9 @@ class Future(futures.Future):  # type: ignore[type-arg]
     future, is made only when somebody asks for it.
     """
 
-    # Why a condition made late misses nothing: who settles the future first stores the state, and
-    # then looks for a condition; who waits first stores a condition, and then looks at the state.
+    # Why a condition made late misses nothing: whether there is one is decided under `_making`, and
+    # where there is one, the state changes under it, as those who hold it expect. `_making` is held
+    # for no more than that, so it may be taken under any other lock.
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -151,15 +152,19 @@ class Future(futures.Future):  # type: ignore[type-arg]
     def _settle(self) -> Optional[Callable[[], None]]:
         self.pending = 0
         self._job = None
-        self._state = FINISHED
-        if self._late is not None:
-            with self._late:
+        with _making:
+            late = self._late
+            if late is None:
+                self._state = FINISHED
+        if late is not None:
+            with late:
+                self._state = FINISHED
                 for waiter in self._waiters:
                     if self._exception is None:
                         waiter.add_result(self)
                     else:
                         waiter.add_exception(self)
-                self._late.notify_all()
+                late.notify_all()
         return self._invoke_callbacks if self._done_callbacks else None
 
 
