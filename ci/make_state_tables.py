@@ -31,8 +31,8 @@ def draw() -> str:
             rows: dict[tuple[str, str], list[str]] = {}
             for event, following in table.items():
                 rows.setdefault((event[0], following.name), []).append(_name(event))
-            for (verb, following), names in rows.items():
-                lines.append(f"| {state.name} | {verb} {', '.join(names)} | {following} |")
+            for (verb, name), whats in rows.items():
+                lines.append(f"| {state.name} | {verb} {', '.join(whats)} | {name} |")
             if not rows:
                 lines.append(f"| {state.name} | none | |")
         lines.append("")

@@ -168,7 +168,8 @@ def valid() -> list[dict[str, Any]]:
     add_preamble("preamble of a client that lost a connection", 1, 1, SESSION)
     add_preamble("preamble of a later release that still speaks version 1", 1, 3, bytes(16))
 
-    for name, kind, message in [
+    ending = {"reason": "signal", "signal": "SIGKILL", "status": -9, "task": 5, "done": 4}
+    messages: list[tuple[str, str, dict[str, Any]]] = [
         ("offer of no security", "OFFER", {"mechanisms": ["none"]}),
         ("offer of two mechanisms", "OFFER", {"mechanisms": ["tls", "gss"]}),
         ("select", "SELECT", {"mechanism": "none"}),
@@ -178,9 +179,10 @@ def valid() -> list[dict[str, Any]]:
         (
             "server's hello that tells of a lost session",
             "HELLO",
-            {**SERVER_HELLO, "lost": {"how": "signal", "number": 9}},
+            {**SERVER_HELLO, "lost": {**ending, "memory": None}},
         ),
-    ]:
+    ]
+    for name, kind, message in messages:
         side = {"HELLO": "ClientHello" if message.get("role") else "ServerHello"}
         names = {"OFFER": "Offer", "SELECT": "Select", "REFUSE": "Refusal", **side}
         add(name, kind, kind, text(message), message=message, message_type=names[kind])
@@ -195,7 +197,11 @@ def valid() -> list[dict[str, Any]]:
         ("function by pickle with a buffer", with_buffer, (b"buffer",)),
     ]:
         ident = content_id(body, buffers)
-        parts = {"content_id": ident.hex(), "format": body[:1].decode(), "data": body[1:].hex()}
+        parts: dict[str, Any] = {
+            "content_id": ident.hex(),
+            "format": body[:1].decode(),
+            "data": body[1:].hex(),
+        }
         add(name, "FUNCTION", "FUNCTION", ident + body, buffers=buffers, parts=parts)
     add(
         *("function with bytecode", "FUNCTION", "FUNCTION", content_id(by_pickle) + by_pickle),
