@@ -145,7 +145,7 @@ class TestJSON:
             (b'{"a":"\xff"}', "x is not JSON: 'utf-8' codec"),
             (b'\xef\xbb\xbf{"a":1}', "x is not JSON"),
             ('{"a":1}'.encode("utf-16"), "x is not JSON"),
-            (b'{"a":' * 9_000 + b"1" + b"}" * 9_000, "x is not JSON"),
+            (b"[" * 65_000, "x is not JSON"),
         ],
         ids=[
             *("empty", "cut", "junk", "array", "null", "nan", "infinity", "latin1", "bom"),

@@ -26,7 +26,7 @@ PUBLIC = {
     """,
     "farm_common.frames": """
         Buffer Flag Frame FrameReader HEADER_SIZE IGNORABLE Kind MAX_BUFFERS NAMES PREAUTH_LIMIT
-        Unreadable encode_frame
+        Unreadable byte_view encode_frame
     """,
     "farm_common.handshake": """
         ClientHello Hello MAGIC NEW_SESSION Offer PREAMBLE_SIZE PROTOCOL_VERSIONS Preamble Refusal

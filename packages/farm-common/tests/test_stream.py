@@ -588,6 +588,53 @@ class TestLayer:
         assert not ends[0].writing
         assert not ends[1].writing
 
+    def test_answer_before_a_frame_made_later(self, streams):
+        """A sender that comes while an answer is being made waits until it has its place."""
+        client, served = streams
+        feed = client.layer.feed
+        waits = []
+
+        def slowly(data):
+            plain, answer = feed(data)
+            if answer and not waits:
+                ping = client.connection.send(Kind.PING)
+                thread = threading.Thread(target=client.send, args=(ping,))
+                thread.start()
+                thread.join(0.05)  # it would be through by now if it did not wait
+                waits.append(thread)
+            return plain, answer
+
+        client.layer.feed = slowly
+        while not waits:
+            served.send(served.connection.send(Kind.PING))
+            receive(client, 1)
+        (got,) = receive(served, 1)
+        waits[0].join()
+        assert got.kind == Kind.PING
+
+    def test_answer_while_a_sender_leaves(self, streams):
+        """An answer that comes after a sender's last look is written by that sender."""
+        client, served = streams
+        client.send(client.connection.send(Kind.PING))
+        late = [client.layer._record(RecordLayer.ANSWER)]
+
+        class Lock:
+            """Held by the sender; the receiver finds it so, and leaves its answer behind."""
+
+            def __enter__(self):
+                pass
+
+            def __exit__(self, *_):
+                if late:
+                    client._out.append(memoryview(late.pop()))
+
+        client._lock = Lock()
+        assert client.flush()
+        assert not client.writing
+        receive(served, 1)
+        while served.layer.answers < 2:  # its handshake's, and this one
+            served.receive()
+
     def test_cut_off(self, streams):
         """The layer has a say when the peer closes."""
         client, served = streams

@@ -36,6 +36,7 @@ __all__ = [
     "FrameReader",
     "Kind",
     "Unreadable",
+    "byte_view",
     "encode_frame",
 ]
 
@@ -85,9 +86,7 @@ class Flag:
 #: Kinds with this bit may be skipped by a receiver that does not know them.
 IGNORABLE = 0x80
 
-NAMES: dict[int, str] = {
-    value: name for name, value in vars(Kind).items() if isinstance(value, int)
-}
+NAMES: dict[int, str] = {value: name for name, value in vars(Kind).items() if name.isupper()}
 
 _HEADER = struct.Struct("!BBHIIQQ")
 _CRC = struct.Struct("!I")
@@ -216,7 +215,9 @@ class FrameReader:
         self.assembling: Optional[_Assembly] = None
         self._skip = 0
 
-    def feed(self, data: bytes, most: int = 0) -> list[Union[Frame, Unreadable]]:
+    def feed(  # noqa: C901 (in parts it would be calls, and this is done for each frame)
+        self, data: bytes, most: int = 0
+    ) -> list[Union[Frame, Unreadable]]:
         """Take in bytes and return the frames that they complete.
 
         Args:
@@ -290,7 +291,7 @@ class FrameReader:
                 offset += length
                 continue
             try:
-                targets = [memoryview(self._allocate(size)).cast("B") for size in (length, *sizes)]
+                targets = [byte_view(self._allocate(size)) for size in (length, *sizes)]
             except MemoryError:
                 frames.append(Unreadable(kind, count, ident, total))
                 self._skip = total
@@ -385,6 +386,15 @@ class _Assembly:
 
     def frame(self) -> Frame:
         return Frame(*self._fields, self._targets[0], tuple(self._targets[1:]))
+
+
+def byte_view(memory: Any) -> memoryview:
+    """A view of the memory's bytes, cast only where it must be.
+
+    PyPy cannot receive into a slice of a view that was cast, and sends one byte by byte.
+    """
+    view = memoryview(memory)
+    return view if view.format == "B" and view.ndim == 1 else view.cast("B")
 
 
 def _check(data: bytes, start: int, end: int, what: str) -> None:

@@ -25,7 +25,7 @@ from .address import Address
 from .connection import Connection, Happening
 from .deadline import Deadline
 from .errors import AuthError, IncompatibleVersionError, ProtocolError
-from .frames import Buffer, Frame, Kind
+from .frames import Buffer, Frame, Kind, byte_view
 from .handshake import (
     NEW_SESSION,
     ClientHello,
@@ -195,7 +195,7 @@ class Stream:
                     return True
                 self._out.append(memoryview(first)[sent:])
             else:
-                self._out.extend(memoryview(segment).cast("B") for segment in segments)
+                self._out.extend(byte_view(segment) for segment in segments)
             return self._flush()
 
     def flush(self) -> bool:
@@ -228,7 +228,7 @@ class Stream:
     def _wrapped(self, segments: Sequence[Buffer]) -> list[memoryview]:
         pieces: list[memoryview] = []
         for segment in segments:
-            view = memoryview(segment).cast("B")
+            view = byte_view(segment)
             starts = range(0, len(view), _WRAP_PIECE)
             wrapped = (self.layer.wrap(view[start : start + _WRAP_PIECE]) for start in starts)
             pieces.extend(map(memoryview, wrapped))
