@@ -1,0 +1,324 @@
+"""A server that is all paper: it speaks the protocol, and its workers are threads of the test."""
+
+import os
+import random
+import shutil
+import socket
+import tempfile
+import threading
+from collections import defaultdict
+
+import pytest
+
+import farm_client as farm
+from farm_common.deadline import Deadline
+from farm_common.frames import Flag, Kind
+from farm_common.handshake import ServerHello
+from farm_common.interpreter import hello_fields
+from farm_common.security import NoAuth
+from farm_common.shipping import SharedStore, load_function, pack, pack_exception, unpack
+from farm_common.shipping.shared import _attach  # noqa: F401 (what pickles name)
+from farm_common.stream import server_handshake
+
+BOUND = 20.0
+
+_LIMIT = 1 << 28
+
+
+class Die(Exception):
+    """Close the connection instead of answering."""
+
+
+class PaperServer:
+    """Listens on a Unix socket; each connection for work is a thread.
+
+    Besides real tasks it knows some that act on the server itself:
+
+    ``"paper:wait"`` (key)
+        returns once the test sets ``events[key]``; ``started[key]`` says that it runs.
+    ``"paper:die"``
+        drops the connection.
+    ``"paper:echo"`` (value)
+        returns the value and who ran it.
+
+    Attributes:
+        address: For `make_kernel`.
+        workers: How many it advertises.
+        hello: Changes to what it says of itself.
+        frames: The kind and count of each frame that each worker received, by index.
+        calls: The options that tasks came with.
+        events, started: See ``"paper:wait"``.
+        greeted: The hellos that were exchanged.
+        jitter: A `random.Random` if answers are to be gathered and cut at random.
+    """
+
+    def __init__(self, folder, workers=2):
+        self.path = os.path.join(folder, "socket")
+        self.address = f"unix://{self.path}"
+        self.workers = workers
+        self.hello = {}
+        self.frames = defaultdict(list)
+        self.calls = []
+        self.endings = {}  # how sessions ended, by their ids
+        self.events = defaultdict(threading.Event)
+        self.started = defaultdict(threading.Event)
+        self.jitter = None
+        self.greeted = []
+        self._lock = threading.Lock()
+        self._open = set()
+        self._closed = False
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.path)
+        self._listener.listen(64)
+        self._threads = [threading.Thread(target=self._listen, name="paper-listener", daemon=True)]
+        self._threads[0].start()
+
+    def close(self):
+        """End everything, also the tasks that wait."""
+        self._closed = True
+        for event in list(self.events.values()):
+            event.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            for stream in list(self._open):
+                stream.close()
+        for thread in self._threads:
+            thread.join(BOUND)
+            assert not thread.is_alive(), thread
+
+    def drop(self):
+        """Cut all connections."""
+        with self._lock:
+            for stream in list(self._open):
+                try:
+                    stream.sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+    def tasks(self):
+        """How many tasks the workers received, by worker."""
+        return {
+            index: sum(count for kind, count in frames if kind == Kind.TASK)
+            for index, frames in self.frames.items()
+        }
+
+    def count(self, kind):
+        """How many frames of a kind the workers received."""
+        return sum(seen == kind for frames in self.frames.values() for seen, _ in frames)
+
+    def _listen(self):
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            thread = threading.Thread(
+                target=self._serve, args=(sock,), name="paper-worker", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, sock):
+        try:
+            stream, client = server_handshake(
+                sock, b"", [NoAuth()], self._greet, Deadline(BOUND), _LIMIT
+            )
+        except (OSError, EOFError):
+            sock.close()
+            return
+        with self._lock:
+            self._open.add(stream)
+            if self._closed:
+                stream.close()
+        try:
+            if client.role == "work":
+                session = next(h.session for c, h in reversed(self.greeted) if c is client)
+                PaperWorker(self, stream, client.index, session).serve()
+        except (OSError, EOFError, Die):
+            pass
+        finally:
+            with self._lock:
+                self._open.discard(stream)
+            stream.close()
+
+    def _greet(self, client, preamble):
+        fields = {
+            **hello_fields(_LIMIT),
+            "server": "paper",
+            "name": "paper",
+            "host": "localhost",
+            "pid": os.getpid(),
+            "workers": self.workers,
+            "tags": (),
+            "session": os.urandom(16).hex(),
+            "lost": self.endings.get(preamble.session),
+        }
+        hello = ServerHello(**{**fields, **self.hello})
+        self.greeted.append((client, hello))
+        return hello
+
+
+class PaperWorker:
+    """One connection: executes tasks, and answers as `PaperServer.jitter` says."""
+
+    def __init__(self, server, stream, index, session):
+        self.server = server
+        self.session = bytes.fromhex(session)
+        self.stream = stream
+        self.index = index
+        self.functions = {}
+        self.shared = SharedStore()
+        self.answers = []  # (ident, value) of consecutive tasks
+        self.segments = []
+
+    def serve(self):
+        while True:
+            for frame in self.stream.receive():
+                self.server.frames[self.index].append((frame.kind, frame.count))
+                if frame.kind == Kind.GOODBYE:
+                    return
+                self.handle(frame)
+            self.flush()
+
+    def handle(self, frame):
+        body = memoryview(frame.body)
+        if frame.kind == Kind.FUNCTION:
+            self.functions[bytes(body[:16])] = frame
+        elif frame.kind == Kind.SHARED:
+            self.shared.put(bytes(body[:16]), lambda: unpack(body[16:], frame.buffers))
+        elif frame.kind == Kind.TASK:
+            self.execute(frame, body)
+        elif frame.kind == Kind.PING:
+            self.segments += self.stream.connection.send(Kind.PONG, ident=frame.ident)
+
+    def execute(self, frame, body):
+        jitter = self.server.jitter
+        function = self.functions[bytes(body[:16])]
+        body = body[16:]
+        if frame.flags & Flag.OPTIONS:
+            size = int.from_bytes(body[:4], "big")
+            self.server.calls.append(bytes(body[4 : 4 + size]))
+            body = body[4 + size :]
+        content = unpack(body, frame.buffers)
+        if frame.flags & Flag.BATCH:
+            batch = [(args, {}) for args in content]
+            assert len(batch) == frame.count
+        else:
+            batch = [content]
+        for ident, (args, keywords) in enumerate(batch, frame.ident):
+            try:
+                value = self.call(function, args, keywords)
+            except Die:
+                self.server.endings[self.session] = {
+                    "reason": "exit", "status": 7, "task": ident, "done": ident - 1
+                }  # fmt: skip
+                self.flush()
+                raise
+            except Exception as error:
+                self.close_run()
+                text = pack_exception(error, 5, 1).body
+                self.segments += self.stream.connection.send(
+                    Kind.ERROR, text, count=1, micros=1, ident=ident
+                )
+            else:
+                self.answers.append((ident, value))
+            if jitter is not None and jitter.random() < 0.2:
+                self.flush()
+
+    def call(self, function, args, keywords):
+        server = self.server
+        name = str(function.body[16:], "utf-8", "replace")
+        if name.startswith("Npaper:"):
+            if name == "Npaper:die":
+                raise Die
+            if name == "Npaper:wait":
+                self.flush()
+                server.started[args[0]].set()
+                if not server.events[args[0]].wait(BOUND):
+                    raise TimeoutError(args[0])
+                if server._closed:
+                    raise Die
+                return args[0]
+            return args[0], self.index
+        self.shared.activate()
+        return load_function(memoryview(function.body)[16:], function.buffers)(*args, **keywords)
+
+    def close_run(self):
+        if not self.answers:
+            return
+        (ident, value), count = self.answers[0], len(self.answers)
+        content = [value for _, value in self.answers] if count > 1 else value
+        self.answers = []
+        parcel = pack(content, 5, "the result")
+        flags = (Flag.BATCH if count > 1 else 0) | (Flag.BYTECODE if parcel.bytecode else 0)
+        self.segments += self.stream.connection.send(
+            Kind.RESULT,
+            parcel.body,
+            flags=flags,
+            count=count,
+            micros=count,
+            ident=ident,
+            buffers=parcel.buffers,
+        )
+
+    def flush(self):
+        self.close_run()
+        segments, self.segments = self.segments, []
+        jitter = self.server.jitter
+        if segments and jitter is not None and jitter.random() < 0.1:
+            data = b"".join(segments)
+            middle = jitter.randrange(len(data))
+            self.stream.send([data[:middle]])
+            segments = [data[middle:]]
+        if segments:
+            self.stream.send(segments)
+
+
+@pytest.fixture
+def folder():
+    """A directory whose name is short enough for sockets."""
+    path = tempfile.mkdtemp(prefix="farm-")
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def paper(folder):
+    """A `PaperServer` with two workers; no kernel is left behind."""
+    server = PaperServer(folder)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def connect(paper):
+    """Makes kernels of the paper server, and ends them."""
+    made = []
+
+    def make(**keywords):
+        made.append(farm.make_kernel(paper.address, timeout=BOUND, **keywords))
+        return made[-1]
+
+    yield make
+    for kernel in made:
+        kernel.end()
+    farm.set_kernel(None)
+
+
+@pytest.fixture
+def kernel(connect):
+    """A kernel of the paper server's two workers, the process-wide current one."""
+    return connect()
+
+
+@pytest.fixture
+def jitter():
+    """Makes a reproducible `random.Random`."""
+    return random.Random
+
+
+@pytest.fixture
+def bound():
+    """How many seconds anything in a test may take."""
+    return BOUND
