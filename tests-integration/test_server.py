@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+import farm_admin
 from farm_common.address import parse_address
 from farm_common.deadline import Deadline
 from farm_common.errors import AuthError, ProtocolError, UnsupportedError
@@ -285,6 +286,7 @@ def test_another_version_is_told_ours(server):
 def test_half_open_connections_cost_descriptors_only(server, connect):
     """Two hundred of them keep nobody out."""
     running = server()
+    before = memory(running.pid)
     silent = [raw(running.address) for _ in range(200)]
     try:
         for sock in silent[::2]:
@@ -292,7 +294,8 @@ def test_half_open_connections_cost_descriptors_only(server, connect):
         ping(connect(running.address).stream)
         with open(f"/proc/{running.pid}/task/{running.pid}/children") as file:
             assert len(file.read().split()) == 1
-        assert memory(running.pid) < 64
+        # An interpreter with a compiler starts near the bound that holds for the others.
+        assert memory(running.pid) < (64 if sys.implementation.name == "cpython" else before + 16)
     finally:
         for sock in silent:
             sock.close()
@@ -605,19 +608,18 @@ def test_a_program_that_forgets_to_end_it():
     assert refused(done.stdout.strip())
 
 
-def test_a_foreground_server_returns_when_it_has_drained():
+def test_a_foreground_server_returns_when_it_has_drained(folder):
     """With its addresses."""
-    program = (
-        "import farm_server, os, signal\n"
-        "signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))\n"
-        "signal.setitimer(signal.ITIMER_REAL, 0.2)\n"
-        "print(farm_server.start_server('127.0.0.1:0').address)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=BOUND
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("127.0.0.1:")
+    address = f"unix://{folder}/s"
+    program = f"import farm_server\nprint(farm_server.start_server({address!r}).address)\n"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        try:
+            assert farm_admin.ping(address, timeout=BOUND)
+            process.terminate()
+            assert process.communicate(timeout=BOUND)[0].decode() == f"{address}\n"
+            assert process.returncode == 0
+        finally:
+            process.kill()
 
 
 def test_authentication_travels_to_a_background_server(connect, folder):

@@ -24,8 +24,9 @@ def raise_descriptor(descriptor: int) -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     top = _HIGHEST if soft == resource.RLIM_INFINITY else min(soft, _HIGHEST)
     try:
-        high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, max(3, top - _ROOM))
+        high = fcntl.fcntl(descriptor, fcntl.F_DUPFD, max(3, top - _ROOM))
     except OSError:
         return descriptor
+    os.set_inheritable(high, False)  # F_DUPFD_CLOEXEC would do both, and PyPy lacks it
     os.close(descriptor)
     return high

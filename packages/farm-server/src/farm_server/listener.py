@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import select
 import selectors
 import signal
@@ -73,6 +72,9 @@ _PAUSE = 0.2
 #: How many connections to accept before looking at anything else.
 _ACCEPT_BATCH = 64
 
+#: Linux's number; PyPy does not name it.
+_RDHUP = getattr(select, "EPOLLRDHUP", 0x2000)
+
 _READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 _BUSY = "the server has as many connections as it may (--max-connections); try again later"
@@ -102,7 +104,7 @@ class Listener:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
-        self.server = secrets.token_hex(8)
+        self.server = os.urandom(8).hex()
         self.endpoints = list(endpoints)
         self.addresses = tuple(dict.fromkeys(str(end.address) for end in endpoints))
         self.exits = Exits()
@@ -176,8 +178,10 @@ class Listener:
         """Take no new connections, and finish when the last session has ended."""
         if self.draining:
             return
-        self.draining = True
         log.info("draining: %d sessions in progress", self._sessions())
+        for endpoint in list(self.endpoints):
+            self._accept(endpoint)  # who is in the queue already is told, rather than cut
+        self.draining = True
         for endpoint in self.endpoints:
             self._ignore(endpoint.sock)
             endpoint.close()
@@ -402,17 +406,14 @@ class Listener:
 
     def _start(self, arrival: Arrival) -> None:
         assert arrival.preamble is not None
-        session = secrets.token_bytes(len(NEW_SESSION))
+        session = os.urandom(len(NEW_SESSION))
         slot = self._board.take()
         try:
             pipe, parent = socket.socketpair()
         except OSError as error:
             self._cannot_start(arrival, slot, error)
             return
-        if arrival.sock.family != socket.AF_UNIX:
-            keep_alive(arrival.sock)
-        else:
-            tune(arrival.sock)
+        keep_alive(arrival.sock)
         pipe.setblocking(False)
         birth = Birth(
             sock=arrival.sock,
@@ -444,7 +445,7 @@ class Listener:
         self._children[session] = child
         self._selector.register(pipe, _READ, lambda events: self._converse(child, events))
         if self._hangups is not None:
-            self._hangups.register(child.sock, select.EPOLLRDHUP)
+            self._hangups.register(child.sock, _RDHUP)
             self._watched[child.sock.fileno()] = child
         remaining = arrival.deadline.remaining() or 0.0
         child.timers.append(
@@ -632,15 +633,19 @@ def interpreter_name() -> str:
 
 def keep_alive(sock: socket.socket) -> None:
     """Set farm's options, and notice within two minutes that a client's machine is gone."""
-    tune(sock)
-    for name, value in (
-        ("TCP_KEEPIDLE", 60),
-        ("TCP_KEEPINTVL", 15),
-        ("TCP_KEEPCNT", 4),
-        ("TCP_USER_TIMEOUT", 120_000),
-    ):
-        option = getattr(socket, name, None)
-        if option is None and sys.platform.startswith("linux") and name == "TCP_USER_TIMEOUT":
-            option = 18  # PyPy does not name it
-        if option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    options = (
+        ("TCP_KEEPIDLE", None, 60),
+        ("TCP_KEEPINTVL", None, 15),
+        ("TCP_KEEPCNT", None, 4),
+        ("TCP_USER_TIMEOUT", 18 if sys.platform.startswith("linux") else None, 120_000),
+    )
+    try:
+        tune(sock)
+        if sock.family == socket.AF_UNIX:
+            return
+        for name, known, value in options:
+            option = getattr(socket, name, known)  # PyPy does not name all of them
+            if option is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    except OSError:
+        pass  # some systems say so when the client is gone already; reading will tell
