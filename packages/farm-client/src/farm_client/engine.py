@@ -16,8 +16,8 @@ Why no wake-up is lost:
 
 1. State that somebody waits for changes only under ``_lock``, and each change is followed, under
    the same hold of the lock, by ``_notify``, which looks at every waiter.
-2. A waiter looks at its condition and joins ``_waiters`` under one hold of ``_lock``. So a change
-   comes before the look, and is seen, or after the joining, and is notified.
+2. A waiter looks at its condition and becomes leader or follower under one hold of ``_lock``. So a change
+   comes before the look, and is seen, or after it, and is notified.
 3. While there are waiters there is a leader: a waiter that finds none becomes it, and a leader that
    leaves names a waiter its successor, under ``_lock``. If the leader is the pump, the waiter rings
    the bell, and the pump gives way.
@@ -88,7 +88,10 @@ _SMALL_SIZE = 1024
 _HURRY = 20e-6
 
 #: After so many tasks in a hurry, the submitter itself sends and reads.
-_BURST = 64
+_BURST = 128
+
+#: Work that is not worth dividing among workers, in microseconds.
+_CHUNK = 50.0
 
 #: How often the pump looks, in seconds, and after how many quiet looks it leads or sleeps.
 _TICK = 0.001
@@ -129,9 +132,7 @@ class Engine:
         printer: Shows the output of tasks.
     """
 
-    def __init__(
-        self, on_loss: Callable[[Link, BaseException], None], printer: Optional[Printer] = None
-    ) -> None:
+    def __init__(self, on_loss: Callable[[Link, BaseException], None], printer: Printer) -> None:
         self._on_loss = on_loss
         self._printer = printer
         self._lock = threading.Lock()
@@ -157,7 +158,7 @@ class Engine:
         self._closed = False
         self._sent_at = 0.0
         self._activity = 0  # of users' threads
-        self._waiters: list[_Waiter] = []
+        self._followers: list[_Waiter] = []
         self._leader: Optional[_Waiter] = None
         self._rung = False
         self._ticking = False
@@ -203,11 +204,32 @@ class Engine:
                 raise KernelEndedError(self._ended)
             self._unfinished += 1
             sink.pending += 1
+            idle, partial = self._idle, self._partial
+            now = perf_counter()
+            hurry = now - self._sent_at < _HURRY
+            if parcel is None and options is None and not (hurry or self._queue):
+                # The lane for a task that comes alone: to the worker that was used last, whose
+                # caches are warm, if it is idle.
+                link = partial[-1] if partial else None
+                if link is None or link.inflight:
+                    link = None
+                    if idle:
+                        link = idle.pop()
+                        partial.append(link)
+                if link is not None and function.ident in link.functions and link.usable:
+                    self._sent_at = now
+                    self._activity += 1
+                    try:
+                        if not link.send_one(job):
+                            self._watch_writes(link)
+                    except OSError:
+                        pass  # reading will tell
+                    return job
             queue.append(job)
             length = len(queue)
-            if self._idle or self._partial:
-                now = perf_counter()
-                if length >= _BURST or now - self._sent_at > _HURRY:
+            if idle or partial:
+                # Only an idle worker is worth a system call for less than a burst.
+                if length >= _BURST or (idle and not hurry):
                     self._sent_at = now
                     self._activity += 1
                     self._fill()
@@ -352,9 +374,9 @@ class Engine:
                 self._leader = waiter
             else:
                 waiter.follow()
+                self._followers.append(waiter)
                 if leader is self._pump:
                     self._ring()
-            self._waiters.append(waiter)
         if interrupts.pending:
             interrupts.raise_pending()
 
@@ -362,13 +384,13 @@ class Engine:
     def _leave(self, waiter: _Waiter) -> None:
         with self._lock:
             self._activity += 1
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
             if self._leader is waiter:
                 self._leader = waiter.outer
-                if waiter.outer is None and (self._waiters or self._parked):
+                if waiter.outer is None and (self._followers or self._parked):
                     self._appoint()
-            ended = self._ended is not None and not self._waiters
+            elif waiter in self._followers:
+                self._followers.remove(waiter)
+            ended = self._ended is not None
         if ended:
             self._close_unused()
         if interrupts.pending:
@@ -376,8 +398,9 @@ class Engine:
 
     def _appoint(self) -> None:
         """Name a new leader, or see to it that the pump finds out that there is none."""
-        for waiter in self._waiters:
+        for waiter in self._followers:
             if not waiter.done:
+                self._followers.remove(waiter)
                 self._leader = waiter
                 waiter.wake()
                 return
@@ -388,14 +411,17 @@ class Engine:
 
     def _notify(self, current: Optional[_Waiter]) -> None:
         """Wake the waiters whose conditions hold; `current` is the calling thread's own."""
-        for waiter in self._waiters:
+        leader = self._leader
+        while leader is not None:
+            if not leader.done and (leader.ready() or self._ended is not None):
+                leader.done = True
+                if leader is not current:
+                    self._ring()
+            leader = leader.outer
+        for waiter in self._followers:
             if not waiter.done and (waiter.ready() or self._ended is not None):
                 waiter.done = True
-                if waiter is self._leader:
-                    if waiter is not current:
-                        self._ring()
-                else:
-                    waiter.wake()
+                waiter.wake()
 
     def _ring(self) -> None:
         if not self._rung:
@@ -450,7 +476,7 @@ class Engine:
                     self._lose(link, error)
                 if self._queue or self._suspects or self._low:
                     self._fill()
-                if self._waiters:
+                if self._leader is not None:
                     self._notify(waiter)
         if self._calls:
             self._call_back()
@@ -510,12 +536,21 @@ class Engine:
 
     def _handle(self, link: Link, happening: Any, value: Any) -> None:
         kind = happening.kind
-        if kind in (Kind.RESULT, Kind.ERROR):
+        if self._printer.tails and kind != Kind.OUTPUT:
+            self._printer.finish(link.index)
+        if kind == Kind.RESULT and not happening.flags and type(value) is tuple:
+            job = link.take_one(happening.ident)
+            self._unfinished -= 1
+            job.function.estimate.update(happening.micros, 1)
+            call = job.sink.deliver(job, value[0])  # type: ignore[union-attr]
+            if call is not None:
+                self._calls.append(call)
+            if not link.in_ready or link.pinned:
+                self._offer(link)
+        elif kind in (Kind.RESULT, Kind.ERROR):
             count = max(1, happening.count)
             jobs = link.take(happening.ident, count)
             self._unfinished -= count
-            if self._printer is not None:
-                self._printer.finish(link.index)
             if isinstance(happening, Frame):
                 jobs[0].function.estimate.update(happening.micros, count)
             failed = isinstance(value, BaseException)
@@ -527,8 +562,7 @@ class Engine:
                     self._calls.append(call)
             self._offer(link)
         elif kind == Kind.OUTPUT:
-            if self._printer is not None:
-                self._printer.show(link.index, happening)
+            self._printer.show(link.index, happening)
         elif kind == Kind.PING:
             self._transmit(link, link.stream.connection.send(Kind.PONG, ident=happening.ident))
         elif kind == Kind.GOODBYE:
@@ -550,10 +584,10 @@ class Engine:
             link = self._take_ready()
             if link is None:
                 return
-            if len(queue) == 1 and not link.inflight:
-                share = 1
-            else:
-                share = -(-len(queue) // (len(self._idle) + len(self._partial) + 1))
+            share = -(-len(queue) // (len(self._idle) + len(self._partial) + 1))
+            cost = queue[0].function.estimate.cost
+            if cost is not None and share * cost < _CHUNK:
+                share = int(_CHUNK / cost) + 1
             if not self._send(link, queue, share):
                 # It can take nothing of what is first in the queue, so probably no other can:
                 # those that are idle come first.
@@ -593,11 +627,13 @@ class Engine:
             whole = link.stream.send(segments)
         except OSError:
             return  # reading will tell
-        if not whole and not link.watching_writes:
+        if not whole:
+            self._watch_writes(link)
+
+    def _watch_writes(self, link: Link) -> None:
+        if not link.watching_writes:
             link.watching_writes = True
             self._poller.change(link.descriptor, READ | WRITE)
-            if self._leader is None and not self._ticking:
-                self._ring()
 
     def _take_ready(self) -> Optional[Link]:
         while self._idle or self._partial:
@@ -796,7 +832,7 @@ class Engine:
         while True:
             self._process(self._poll(None), self._pump)
             with self._lock:
-                if self._waiters or self._activity != seen or self._ended is not None:
+                if self._followers or self._activity != seen or self._ended is not None:
                     self._leader = None
                     self._ticking = True
                     self._appoint()
@@ -836,7 +872,7 @@ class Engine:
     def _close_unused(self) -> None:
         """Free the poller once the engine has ended and nobody is in it any more."""
         with self._reading, self._lock:
-            if self._ended is None or self._waiters or self._leader is not None or self._closed:
+            if self._ended is None or self._leader is not None or self._closed:
                 return
             self._closed = True
             self._poller.close()
@@ -852,7 +888,7 @@ class Engine:
         """Make the engine unusable in a forked child: its sockets belong to the parent."""
         self._lock = threading.Lock()
         self._reading = threading.Lock()
-        self._waiters.clear()
+        self._followers.clear()
         self._leader = None
         self._closed = True
         self._ended = "this kernel was made before the process forked; make a new one here"

@@ -374,10 +374,12 @@ def make_kernel(
 
 def current_kernel() -> Optional[Kernel]:
     """The kernel that functions without a kernel argument use, or None."""
-    for kernel in (_context.get(), _process_kernel):
-        if kernel is not None and not kernel.ended:
-            return kernel
-    return None
+    kernel = _context.get()
+    if kernel is None or kernel.ended:
+        kernel = _process_kernel
+        if kernel is None or kernel.ended:
+            return None
+    return kernel
 
 
 def set_kernel(kernel: Optional[Kernel]) -> Optional[Kernel]:

@@ -29,6 +29,8 @@ __all__ = ["Link"]
 
 _LENGTH = struct.Struct("!I")
 
+_NO_KEYWORDS: dict[str, Any] = {}
+
 # What a worker may hold of functions before the oldest are released there.
 _FUNCTIONS = 1024
 _FUNCTION_BYTES = 64 << 20
@@ -57,7 +59,7 @@ class Link:
         self.load = 0.0  # microseconds of work in flight
         self.alone = False  # the task in flight is to be the only one
         self.lost = False
-        self.draining = False
+        self.draining = False  # being removed from the kernel
         self.done = 0
         self.watching_writes = False
         self.in_ready = False
@@ -65,11 +67,16 @@ class Link:
         self.pinned: deque[Job] = deque()  # tasks that only this worker may run
         self._reader = stream.connection.reader
         self._next = 1
-        self._functions: dict[bytes, Function] = {}
+        self.functions: dict[bytes, Function] = {}  # that the worker has, oldest first
         self._function_bytes = 0
         self._shared: set[bytes] = set()
 
     # sending
+
+    @property
+    def usable(self) -> bool:
+        """Whether the worker may be sent tasks at all."""
+        return not (self.lost or self.draining or self.watching_writes)
 
     @property
     def room(self) -> bool:
@@ -82,12 +89,32 @@ class Link:
 
     def can_take(self, job: Job) -> int:
         """How many tasks like `job` the worker should be sent now."""
-        cost = job.function.estimate.cost
+        estimate = job.function.estimate
         if not self.inflight:
-            return 1 if cost is None or job.attempts else max(1, min(MOST, int(DEPTH / cost)))
-        if cost is None or job.attempts or self.alone:
+            return 1 if job.attempts else estimate.most
+        if estimate.cost is None or job.attempts or self.alone:
             return 0
-        return min(MOST - len(self.inflight), int((DEPTH - self.load) / cost))
+        return min(MOST - len(self.inflight), int((DEPTH - self.load) / estimate.cost))
+
+    def send_one(self, job: Job) -> bool:
+        """Send an idle worker that has the function a task with plain arguments.
+
+        Returns:
+            Whether all of it is written.
+
+        Raises:
+            OSError: The connection broke.
+        """
+        function = job.function
+        ident = self._next
+        self._next = ident + 1
+        self.inflight[ident] = job
+        job.cost = self.load = function.estimate.cost or 0.0
+        sink = job.sink
+        if sink is not None:
+            sink.start(job)
+        body = function.ident + pickle.dumps((job.args, _NO_KEYWORDS), self.protocol)
+        return self.stream.send(encode_frame(Kind.TASK, body, count=1, ident=ident))
 
     def encode(self, jobs: Sequence[Job]) -> list[Buffer]:
         """The frames that send a run of jobs with the same function and options.
@@ -97,7 +124,7 @@ class Link:
         first = jobs[0]
         function = first.function
         segments: list[Buffer] = []
-        if function.ident not in self._functions:
+        if function.ident not in self.functions:
             self._send_function(segments, function)
         flags = 0
         head = function.ident
@@ -116,7 +143,7 @@ class Link:
             if parcel.bytecode:
                 flags |= Flag.BYTECODE
         elif len(jobs) == 1:
-            body = head + pickle.dumps((first.args, {}), self.protocol)
+            body = head + pickle.dumps((first.args, _NO_KEYWORDS), self.protocol)
         else:
             body = head + pickle.dumps([job.args for job in jobs], self.protocol)
             flags |= Flag.BATCH
@@ -140,14 +167,14 @@ class Link:
         return segments
 
     def _send_function(self, segments: list[Buffer], function: Function) -> None:
-        while self._functions and (
-            len(self._functions) >= _FUNCTIONS
+        while self.functions and (
+            len(self.functions) >= _FUNCTIONS
             or self._function_bytes + function.size > _FUNCTION_BYTES
         ):
             # Frames are handled in order, so what was sent before may still be needed, but what
             # is released now is released after it was used.
-            ident, old = next(iter(self._functions.items()))
-            del self._functions[ident]
+            ident, old = next(iter(self.functions.items()))
+            del self.functions[ident]
             self._function_bytes -= old.size
             segments += self.stream.connection.send(Kind.RELEASE, ident)
         for shared in function.shared:
@@ -158,7 +185,7 @@ class Link:
             flags=Flag.BYTECODE if function.bytecode else 0,
             buffers=function.buffers,
         )
-        self._functions[function.ident] = function
+        self.functions[function.ident] = function
         self._function_bytes += function.size
 
     def _send_shared(self, segments: list[Buffer], shared: Shared[Any]) -> None:
@@ -205,6 +232,20 @@ class Link:
             except BlockingIOError:
                 return happenings
 
+    def take_one(self, ident: int) -> Job:
+        """`take` for a single result."""
+        inflight = self.inflight
+        job = inflight.pop(ident, None)
+        if job is None:
+            raise ProtocolError(f"{self.label} sent a result of a task that it does not have")
+        if inflight:
+            self.load -= job.cost
+        else:
+            self.load = 0.0
+            self.alone = False
+        self.done += 1
+        return job
+
     def take(self, ident: int, count: int) -> list[Job]:
         """The jobs that a result is for; they are in flight no more.
 
@@ -213,14 +254,10 @@ class Link:
         """
         inflight = self.inflight
         try:
-            if count == 1:
-                jobs = [inflight.pop(ident)]
-                self.load -= jobs[0].cost
-            else:
-                if count > len(inflight):
-                    raise KeyError(ident)
-                jobs = [inflight.pop(number) for number in range(ident, ident + count)]
-                self.load -= sum([job.cost for job in jobs])
+            if count > len(inflight):
+                raise KeyError(ident)
+            jobs = [inflight.pop(number) for number in range(ident, ident + count)]
+            self.load -= sum([job.cost for job in jobs])
         except KeyError:
             raise ProtocolError(
                 f"{self.label} sent results of tasks that it does not have"

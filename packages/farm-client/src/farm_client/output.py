@@ -19,7 +19,8 @@ class Printer:
     """
 
     def __init__(self) -> None:
-        self._tails: dict[tuple[int, int], str] = {}
+        #: Lines without an end so far, by worker and stream.
+        self.tails: dict[tuple[int, int], str] = {}
         self._decoders: dict[tuple[int, int], Any] = {}
 
     def show(self, worker: int, frame: Frame) -> None:
@@ -32,20 +33,20 @@ class Printer:
         decoder = self._decoders.get(key)
         if decoder is None:
             decoder = self._decoders[key] = getincrementaldecoder("utf-8")("replace")
-        text = self._tails.pop(key, "") + decoder.decode(body[1:])
+        text = self.tails.pop(key, "") + decoder.decode(body[1:])
         *lines, tail = text.splitlines(True) or [""]
         if tail.endswith("\n"):
             lines.append(tail)
         elif tail:
-            self._tails[key] = tail
+            self.tails[key] = tail
         for line in lines:
             self._write(worker, number, line)
 
     def finish(self, worker: int) -> None:
         """Write what has no end of line: its task has ended."""
-        if self._tails:
-            for key in [key for key in self._tails if key[0] == worker]:
-                self._write(worker, key[1], self._tails.pop(key) + "\n")
+        if self.tails:
+            for key in [key for key in self.tails if key[0] == worker]:
+                self._write(worker, key[1], self.tails.pop(key) + "\n")
 
     def _write(self, worker: int, number: int, line: str) -> None:
         stream = sys.stderr if number == 2 else sys.stdout

@@ -30,26 +30,32 @@ class Estimate:
     tasks take 0.1 ms or 80 ms counts as a long one while both occur.
     """
 
-    __slots__ = ("_deviation", "_mean", "cost")
+    __slots__ = ("_deviation", "_mean", "cost", "most")
 
     def __init__(self) -> None:
         self._mean = 0.0
         self._deviation = 0.0
         #: What one task is expected to take, in microseconds; None until one has run.
         self.cost: Optional[float] = None
+        #: How many tasks an idle worker should be sent.
+        self.most = 1
 
     def update(self, micros: int, count: int) -> None:
         """Take note that `count` tasks took `micros` microseconds together."""
         took = micros / count
+        if took < _LEAST and self.cost == _LEAST and not self._deviation:
+            return  # as short as ever, and the most frequent case by far
         if self.cost is None:
             self._mean = took
         else:
-            # A batch is several observations, but only of their mean.
-            weight = 0.125 if count < 8 else 0.5
             off = abs(took - self._mean)
-            if off > self._deviation:
-                self._deviation += (off - self._deviation) * max(weight, 0.25)
-            else:
-                self._deviation += (off - self._deviation) * (weight / 4)
-            self._mean += (took - self._mean) * weight
+            # A deviation that grows is believed at once, one that shrinks only slowly: sending
+            # too much behind a long task costs more than sending too little behind a short one.
+            weight = 0.25 if off > self._deviation else 0.03
+            self._deviation += (off - self._deviation) * weight
+            # A batch is several observations, but only of their mean.
+            self._mean += (took - self._mean) * (0.125 if count < 8 else 0.5)
+            if self._deviation < _LEAST / 8:
+                self._deviation = 0.0
         self.cost = max(_LEAST, self._mean + 2.0 * self._deviation)
+        self.most = max(1, min(MOST, int(DEPTH / self.cost)))

@@ -60,6 +60,7 @@ class Site:
         self._launcher = LocalServer(address) if address.kind == "local" else None
         self._stopped = threading.Event()
         self._repairs: set[threading.Thread] = set()
+        self._stillbirths = backoff()  # pauses after workers that died without a result
 
     def count_workers(self, deadline: Deadline) -> int:
         """How many workers to use here: what the server advertises, or less if the address says so.
@@ -138,6 +139,10 @@ class Site:
 
     def _reconnect(self, link: Link, error: BaseException, engine: Engine) -> None:
         recovered = False
+        if not link.done and self._stopped.wait(next(self._stillbirths)):
+            pass  # a worker that dies before it has done anything is not replaced at once
+        if link.done:
+            self._stillbirths = backoff()
         session = bytes.fromhex(link.hello.session)
         try:
             for pause in backoff():

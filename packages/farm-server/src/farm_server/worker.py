@@ -17,6 +17,7 @@ import pickle
 import select
 import socket
 import struct
+import sys
 import threading
 from itertools import repeat
 from time import perf_counter_ns
@@ -61,6 +62,9 @@ _LENGTH = struct.Struct("!I")
 
 _NO_KEYWORDS: dict[str, Any] = {}
 
+#: Bodies up to this size are sliced by copying, which is faster than a view.
+_COPY = 4096
+
 # Results that cannot change once they are returned, and that are worth gathering.
 _SMALL = SCALARS - {str, bytes}
 _SIZED = frozenset({str, bytes})
@@ -75,6 +79,8 @@ _SHORT = 100_000
 #: How often the monitor looks while tasks run, in ms, and how many looks at an idle worker it
 #: takes before it sleeps until it is woken.
 _TICK = 5
+#: POLLRDHUP is 0x2000 on Linux, where PyPy does not name it.
+_HANGUP = getattr(select, "POLLRDHUP", 0x2000 if sys.platform == "linux" else select.POLLHUP)
 _IDLE_TICKS = 20
 
 
@@ -212,7 +218,9 @@ class Worker:
             self._keep_shared(happening)
         elif kind == Kind.RELEASE:
             for start in range(0, len(happening.body), ID_SIZE):
-                self._shared.drop(bytes(happening.body[start : start + ID_SIZE]))
+                ident = bytes(happening.body[start : start + ID_SIZE])
+                self._shared.drop(ident)
+                self._functions.pop(ident, None)
         elif kind == Kind.PING:
             self._segments += self._connection.send(Kind.PONG, ident=happening.ident)
         elif kind in (Kind.STATUS, Kind.DRAIN):
@@ -220,6 +228,9 @@ class Worker:
 
     def _execute(self, frame: Frame) -> None:
         """Execute the tasks of one frame and gather their results."""
+        words, lock, values = self._words, self._lock, self._values
+        ident = frame.ident
+        words[Slot.TASK] = ident + 1  # unpacking arguments may already kill the process
         try:
             function, batch = self._decode(frame)
         except BaseException as error:
@@ -228,8 +239,6 @@ class Worker:
         if function.mean is None or function.mean > _SHORT:
             self.flush()
         call: Optional[Callable[..., Any]] = None
-        words, lock, values = self._words, self._lock, self._values
-        ident = frame.ident
         begun = started = perf_counter_ns()
         for args, keywords in batch:
             self._ident = ident
@@ -271,27 +280,28 @@ class Worker:
 
     def _decode(self, frame: Frame) -> tuple[_Function, Any]:
         """The function of a TASK frame, and pairs of arguments and keyword arguments."""
-        body = memoryview(frame.body)
+        body = frame.body
+        if len(body) > _COPY:
+            body = memoryview(body)
         function = self._functions.get(bytes(body[:ID_SIZE]))
         if function is None:
             raise ProtocolError("a task whose function was not received")
-        rejection = self._rejection(frame)
-        if rejection is not None:
-            raise SerializationError(rejection)
+        flags = frame.flags
+        if flags & Flag.BYTECODE and not self._same_bytecode:
+            raise SerializationError(self._foreign)
         start = ID_SIZE
         category = "default"
-        if frame.flags & Flag.OPTIONS:
+        if flags & Flag.OPTIONS:
             (length,) = _LENGTH.unpack_from(body, start)
             start += _LENGTH.size + length
-            category = decode_json(body[start - length : start], "options").get(
-                "category", "default"
-            )
+            options = decode_json(body[start - length : start], "options")
+            category = options.get("category", "default")
         if category != self._category:
             self._category = category
             if self.slot is not None:
                 self.slot.category = str(category)
         content = unpack(body[start:], frame.buffers)
-        if not frame.flags & Flag.BATCH:
+        if not flags & Flag.BATCH:
             args, keywords = content
             return function, ((args, keywords),)
         if len(content) != frame.count:
@@ -433,8 +443,8 @@ class _Monitor(threading.Thread):
         self._client = stream.fileno()
         self._bell, self._ring = map(raise_descriptor, os.pipe())
         self._poll = select.poll()
-        self._poll.register(self._parent, getattr(select, "POLLRDHUP", select.POLLHUP))
-        self._poll.register(self._client, getattr(select, "POLLRDHUP", select.POLLHUP))
+        self._poll.register(self._parent, _HANGUP)
+        self._poll.register(self._client, _HANGUP)
         self._poll.register(self._bell, select.POLLIN)
         for descriptor in output.descriptors:
             self._poll.register(descriptor, select.POLLIN)
