@@ -67,14 +67,10 @@ def test_states(ends):
     """In one word each."""
     child, _ = ends
     words = child.slot.words
-    assert child.state() == "starting"
-    child.role = "work"
     assert child.state() == "idle"
     words[Slot.TASK] = 1
     assert child.state() == "busy"
     assert child.task == 0
-    child.role = "control"
-    assert child.state() == "control"
     child.ending = True
     assert child.state() == "ending"
 

@@ -463,7 +463,7 @@ def test_status(make):
     assert status["addresses"] == [f"unix://{bench.path}"]
     assert status["max_connections"] == 1000
     assert status["pid"] == os.getpid()
-    assert [session["state"] for session in status["sessions"]] == ["idle", "control"]
+    assert [session["state"] for session in status["sessions"]] == ["idle"]
     assert set(status) == {
         *("server", "name", "host", "pid", "version", "python", "uptime", "draining"),
         *("addresses", "workers", "max_connections", "tags", "sessions"),
@@ -476,7 +476,7 @@ def test_draining(bench):
     _, control, birth = bench.session("control")
     bench.tell(birth, ask="drain")
     bench.settle()
-    assert bench.hear(birth) == {"sessions": 1}
+    assert bench.hear(birth) == {"connections": 1}
     assert not os.path.exists(bench.path)
     assert not bench.listener.finished
     client.settimeout(0)
@@ -499,7 +499,7 @@ def test_draining_answers_before_it_ends(bench):
     bench.tell(birth, ask="drain")
     bench.settle()
     answer = birth.parent.makefile("rb").read()
-    assert answer == b'{"sessions": 0}\n'
+    assert answer == b'{"connections": 0}\n'
 
 
 def test_draining_with_nothing_in_progress(bench):

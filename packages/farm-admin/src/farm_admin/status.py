@@ -23,9 +23,9 @@ class SessionStatus:
     Attributes:
         pid: The process that serves it.
         kernel: The name of the client's kernel.
-        index: The worker's index in that kernel; -1 for an administrator.
+        index: The worker's index in that kernel.
         peer: Where the client is.
-        state: ``"starting"``, ``"idle"``, ``"busy"``, ``"control"`` or ``"ending"``.
+        state: ``"idle"``, ``"busy"`` or ``"ending"``.
         task: The id of the task that runs, or None.
         category: The task's category, or None.
         tasks_done: How many tasks were executed.
@@ -62,7 +62,7 @@ class ServerStatus:
         workers: How many connections it asks a kernel for.
         max_connections: How many it serves at once.
         tags: Its labels.
-        sessions: The connections in progress, this one included.
+        sessions: The connections for work in progress; those of administrators are left out.
     """
 
     server: str

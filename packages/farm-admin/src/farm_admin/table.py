@@ -14,7 +14,7 @@ _RIGHT = {"PID", "INDEX", "DONE", "BUSY", "AGE"}
 
 def render(address: str, status: ServerStatus) -> str:
     """Some lines about a server, and a table of its sessions; no newline at the end."""
-    working = [session for session in status.sessions if session.index >= 0]
+    working = status.sessions
     busy = sum(session.state == "busy" for session in working)
     what = "draining, " if status.draining else ""
     plural = "" if len(working) == 1 else "s"

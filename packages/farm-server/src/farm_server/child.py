@@ -109,13 +109,9 @@ class Child:
         return self.slot.words[Slot.TASK] - 1 if self.slot.words[Slot.TASK] else None
 
     def state(self) -> str:
-        """What it does, in one word."""
+        """What its worker does, in one word."""
         if self.ending:
             return "ending"
-        if self.role is None:
-            return "starting"
-        if self.role == "control":
-            return "control"
         return "idle" if self.task is None else "busy"
 
     def status(self, now: float) -> dict[str, Any]:

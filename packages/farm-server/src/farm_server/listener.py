@@ -503,7 +503,7 @@ class Listener:
             return self.status()
         if ask == "drain" and child.role == "control":
             self.drain()
-            return {"sessions": self._sessions()}
+            return {"connections": self._sessions()}
         if ask == "failed":
             log.info("no session with %s: %s", child.peer, request.get("why"))
         return None
@@ -572,7 +572,9 @@ class Listener:
         if ending["signal"] != "SIGKILL":
             ending["memory"] = None
         self.exits.record(child.session, ending)
-        quiet = child.ending or child.killed or (status == 0)
+        self._on_hangup(0)
+        left = self._hangups is not None and child.sock.fileno() not in self._watched
+        quiet = child.ending or child.killed or left or status == 0
         log.log(
             logging.INFO if quiet else logging.WARNING,
             "process %d of %s ended: %s",
@@ -622,7 +624,9 @@ class Listener:
             "workers": settings.workers,
             "max_connections": settings.max_connections,
             "tags": list(settings.tags),
-            "sessions": [child.status(now) for child in self._children.values()],
+            "sessions": [
+                child.status(now) for child in self._children.values() if child.role == "work"
+            ],
         }
 
 

@@ -9,7 +9,7 @@ To the parent it talks in lines of JSON over a socket pair. Every request is ans
     {"ask": "admit", "role": ..., "kernel": ..., "index": ..., "peer": ...}
         {"admitted": true}  or  {"refuse": "busy" | "draining" | "role", "message": ...}
     {"ask": "status"}                   what STATUS_REPLY holds
-    {"ask": "drain"}                    {"sessions": how many are in progress}
+    {"ask": "drain"}                    {"connections": how many for work there are}
     {"ask": "failed", "why": ...}       no answer: the process is about to end
 
 The parent closes its end to say that the session must end; so does its death.
