@@ -154,7 +154,8 @@ class Engine:
         self._frame_limit = 1 << 62
         self._foreign: Optional[str] = None  # a worker that cannot load our bytecode
         self._unfinished = 0
-        self._ended: Optional[str] = None  # why nothing can be submitted any more
+        #: Why nothing can be submitted any more; None while it can.
+        self.ended: Optional[str] = None
         self._closed = False
         self._sent_at = 0.0
         self._activity = 0  # of users' threads
@@ -200,8 +201,8 @@ class Engine:
         queue = self._queue if options is None or not options.low else self._low
         step = False
         with self._lock:
-            if self._ended is not None:
-                raise KernelEndedError(self._ended)
+            if self.ended is not None:
+                raise KernelEndedError(self.ended)
             self._unfinished += 1
             sink.pending += 1
             idle, partial = self._idle, self._partial
@@ -253,8 +254,8 @@ class Engine:
         if job.function.bytecode and self._foreign is not None:
             raise self._no_bytecode(job.function.name)
         with self._lock:
-            if self._ended is not None:
-                raise KernelEndedError(self._ended)
+            if self.ended is not None:
+                raise KernelEndedError(self.ended)
             for link, sink in zip(links, sinks):
                 pinned = Job(job.function, job.args, job.parcel, job.options, sink, link.index)
                 self._unfinished += 1
@@ -363,7 +364,7 @@ class Engine:
             self._activity += 1
             if (self._idle or self._partial) and (self._queue or self._low):
                 self._fill()
-            if waiter.ready() or self._ended is not None:
+            if waiter.ready() or self.ended is not None:
                 waiter.done = True
                 return
             leader = self._leader
@@ -390,7 +391,7 @@ class Engine:
                     self._appoint()
             elif waiter in self._followers:
                 self._followers.remove(waiter)
-            ended = self._ended is not None
+            ended = self.ended is not None
         if ended:
             self._close_unused()
         if interrupts.pending:
@@ -413,13 +414,13 @@ class Engine:
         """Wake the waiters whose conditions hold; `current` is the calling thread's own."""
         leader = self._leader
         while leader is not None:
-            if not leader.done and (leader.ready() or self._ended is not None):
+            if not leader.done and (leader.ready() or self.ended is not None):
                 leader.done = True
                 if leader is not current:
                     self._ring()
             leader = leader.outer
         for waiter in self._followers:
-            if not waiter.done and (waiter.ready() or self._ended is not None):
+            if not waiter.done and (waiter.ready() or self.ended is not None):
                 waiter.done = True
                 waiter.wake()
 
@@ -671,8 +672,8 @@ class Engine:
         """Take a connected worker in; `setup` are pinned tasks that it runs first."""
         link.stream.sock.setblocking(False)
         with self._lock:
-            if self._ended is not None:
-                raise KernelEndedError(self._ended)
+            if self.ended is not None:
+                raise KernelEndedError(self.ended)
             self._links[link.descriptor] = link
             self._poller.add(link.descriptor)
             self._frame_limit = min(self._frame_limit, link.hello.frame_limit)
@@ -789,11 +790,6 @@ class Engine:
         """How many tasks were submitted and have not ended."""
         return self._unfinished
 
-    @property
-    def ended(self) -> Optional[str]:
-        """Why the kernel has ended, or None."""
-        return self._ended
-
     # the pump
 
     def _run_pump(self) -> None:
@@ -803,7 +799,7 @@ class Engine:
         while True:
             _sleep(_TICK)
             with self._lock:
-                if self._ended is not None:
+                if self.ended is not None:
                     return
                 if self._idle or self._partial:
                     self._fill()
@@ -832,7 +828,7 @@ class Engine:
         while True:
             self._process(self._poll(None), self._pump)
             with self._lock:
-                if self._followers or self._activity != seen or self._ended is not None:
+                if self._followers or self._activity != seen or self.ended is not None:
                     self._leader = None
                     self._ticking = True
                     self._appoint()
@@ -843,9 +839,9 @@ class Engine:
     def end(self, reason: str) -> None:
         """Fail all unfinished tasks, close all links and end the pump; twice is no error."""
         with self._reading, self._lock:
-            if self._ended is not None:
+            if self.ended is not None:
                 return
-            self._ended = reason
+            self.ended = reason
             error = KernelEndedError(reason)
             for queue in (self._suspects, self._queue, self._low, *self._homeless.values()):
                 self._fail(queue, error)
@@ -872,7 +868,7 @@ class Engine:
     def _close_unused(self) -> None:
         """Free the poller once the engine has ended and nobody is in it any more."""
         with self._reading, self._lock:
-            if self._ended is None or self._leader is not None or self._closed:
+            if self.ended is None or self._leader is not None or self._closed:
                 return
             self._closed = True
             self._poller.close()
@@ -891,7 +887,7 @@ class Engine:
         self._followers.clear()
         self._leader = None
         self._closed = True
-        self._ended = "this kernel was made before the process forked; make a new one here"
+        self.ended = "this kernel was made before the process forked; make a new one here"
 
 
 _main_thread = threading.main_thread().ident

@@ -38,22 +38,26 @@ class Future(futures.Future):  # type: ignore[type-arg]
     # where there is one, the state changes under it, as those who hold it expect. `_making` is held
     # for no more than that, so it may be taken under any other lock.
 
+    # What a future begins with stands in the class: a million of them are made and forgotten.
+    _job: Optional[Job] = None
+    _late: Optional[threading.Condition] = None
+    _state = PENDING
+    _result: Any = None
+    _exception: Optional[BaseException] = None
+    _waiters: Any = ()  # lists, once there is a condition: nobody adds to them without it
+    _done_callbacks: Any = ()
+    pending = 0
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._job: Optional[Job] = None
-        self._late: Optional[threading.Condition] = None
-        self._state = PENDING
-        self._result: Any = None
-        self._exception: Optional[BaseException] = None
-        self._waiters: list[Any] = []
-        self._done_callbacks: list[Callable[[Any], object]] = []
-        self.pending = 0
 
     @property
     def _condition(self) -> threading.Condition:
         if self._late is None:
             with _making:
                 if self._late is None:
+                    self._waiters = []
+                    self._done_callbacks = []
                     self._late = threading.Condition()
         return self._late
 
@@ -103,6 +107,8 @@ class Future(futures.Future):  # type: ignore[type-arg]
             concurrent.futures.TimeoutError: It is not there in time.
             concurrent.futures.CancelledError: The task was withdrawn.
         """
+        if self._state == FINISHED and self._exception is None:
+            return self._result
         error = self.exception(timeout)
         if error is not None:
             try:

@@ -375,9 +375,9 @@ def make_kernel(
 def current_kernel() -> Optional[Kernel]:
     """The kernel that functions without a kernel argument use, or None."""
     kernel = _context.get()
-    if kernel is None or kernel.ended:
+    if kernel is None or kernel._engine.ended is not None:
         kernel = _process_kernel
-        if kernel is None or kernel.ended:
+        if kernel is None or kernel._engine.ended is not None:
             return None
     return kernel
 
