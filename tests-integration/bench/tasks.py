@@ -1,0 +1,33 @@
+"""What the workers execute, besides builtins: imported there by name."""
+
+from __future__ import annotations
+
+from time import sleep
+from typing import Any
+
+
+def echo(value: Any) -> Any:
+    """Return the argument."""
+    return value
+
+
+def measure(values: list[int]) -> int:
+    """The length of a list."""
+    return len(values)
+
+
+def keywords(**named: int) -> int:
+    """How many keyword arguments there are."""
+    return len(named)
+
+
+def nap(ident: int, seconds: float) -> int:
+    """Sleep, and return which one it was."""
+    sleep(seconds)
+    return ident
+
+
+def doze(ident: int, seconds: float) -> int:
+    """Do as `nap`; another function, so its time is learned separately."""
+    sleep(seconds)
+    return ident
