@@ -109,7 +109,7 @@ class Link:
         ident = self._next
         self._next = ident + 1
         self.inflight[ident] = job
-        job.cost = self.load = function.estimate.cost or 0.0
+        job.cost = self.load = function.estimate.cost or DEPTH
         sink = job.sink
         if sink is not None:
             sink.start(job)
@@ -153,7 +153,8 @@ class Link:
         segments += encode_frame(
             Kind.TASK, body, flags=flags, count=count, ident=ident, buffers=buffers
         )
-        cost = function.estimate.cost or 0.0
+        # What nobody has seen run fills the worker: nothing is sent there until it is known.
+        cost = function.estimate.cost or DEPTH
         inflight = self.inflight
         self.alone = first.attempts > 0
         for number, job in enumerate(jobs, ident):
