@@ -225,6 +225,8 @@ class Engine:
                             self._watch_writes(link)
                     except OSError:
                         pass  # reading will tell
+                    if interrupts.pending:
+                        interrupts.raise_pending()
                     return job
             queue.append(job)
             length = len(queue)
@@ -575,27 +577,28 @@ class Engine:
 
     def _fill(self) -> None:
         """Send queued tasks to the links that have room."""
+        passed: list[Link] = []
         while True:
             queue = self._suspects or self._queue or self._low
             if not queue:
-                return
+                break
             if queue[0].sink is None:
                 queue.popleft()  # withdrawn
                 continue
             link = self._take_ready()
             if link is None:
-                return
+                break
             share = -(-len(queue) // (len(self._idle) + len(self._partial) + 1))
             cost = queue[0].function.estimate.cost
             if cost is not None and share * cost < _CHUNK:
                 share = int(_CHUNK / cost) + 1
-            if not self._send(link, queue, share):
-                # It can take nothing of what is first in the queue, so probably no other can:
-                # those that are idle come first.
-                link.in_ready = True
-                self._partial.append(link)
-                return
-            self._offer(link)
+            if self._send(link, queue, share):
+                self._offer(link)
+            else:
+                passed.append(link)  # another may be able to take what is first in the queue
+        for link in passed:
+            link.in_ready = True
+            (self._partial if link.inflight else self._idle).append(link)
 
     def _send(self, link: Link, queue: deque[Job], share: int) -> bool:
         """Send a link up to `share` tasks in one piece; return whether there were any."""
