@@ -131,7 +131,9 @@ class Site:
                 raise _named(error, self.address) from error
             except (OSError, EOFError) as error:
                 _log.info("%s does not answer yet: %s", self.address.endpoint, error)
-                if deadline.expired() or self._stopped.wait(deadline.cap(pause)):
+                stopped = deadline.expired() or self._stopped.wait(deadline.cap(pause))
+                # Not once more without time: that would only say that there is none left.
+                if stopped or deadline.expired():
                     raise KernelCreationError(
                         f"{self.address.endpoint}: {_reason(error)}"
                     ) from error
