@@ -1,4 +1,4 @@
-"""Tries to refute the argument atop `farm_client.engine`: that no wake-up is lost.
+"""Tries to refute the argument atop `farm_client.handover`: that no wake-up is lost.
 
 Many threads submit to one kernel and wait, in every way that the API has; the workers are threads
 that gather, cut and delay their answers, and drop connections. A lost wake-up is a thread that
@@ -29,7 +29,7 @@ from concurrent import futures
 import pytest
 
 import farm_client as farm
-import farm_client.engine
+import farm_client.handover
 
 SECONDS = float(os.environ.get("FARM_STRESS_SECONDS", "0.8"))
 SEED = int(os.environ.get("FARM_STRESS_SEED", "0")) or random.randrange(1 << 30)
@@ -386,7 +386,7 @@ def test_workers_that_die(paper, connect, jitter):
 def test_waiters_among_themselves(paper, connect, jitter, monkeypatch):
     """Without the pump, those who wait must do everything by themselves."""
     asleep = threading.Event()
-    monkeypatch.setattr(farm_client.engine, "_sleep", lambda _: asleep.wait())
+    monkeypatch.setattr(farm_client.handover, "sleep", lambda _: asleep.wait())
     paper.jitter = jitter(SEED)
     kernel = connect()
     stage = Stage(kernel, SEED)

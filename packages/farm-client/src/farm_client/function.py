@@ -97,9 +97,8 @@ class FunctionTable:
             self._by_name[task] = function
         elif capture is not None and capture.stable:
             self._remember(task, function, None if is_importable(task) else capture)
-        elif isinstance(task, (types.BuiltinFunctionType, type)) and not shipped.bytecode:
-            if is_importable(task):
-                self._remember(task, function, None)
+        elif isinstance(task, (types.BuiltinFunctionType, type)) and is_importable(task):
+            self._remember(task, function, None)
         return function
 
     def _remember(self, task: Any, function: Function, capture: Optional[Capture]) -> None:

@@ -48,11 +48,15 @@ class Future(futures.Future):  # type: ignore[type-arg]
     _done_callbacks: Any = ()
     pending = 0
 
+    if TYPE_CHECKING:  # what the base class has, and its type stubs have not
+
+        def _invoke_callbacks(self) -> None: ...
+
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     @property
-    def _condition(self) -> threading.Condition:
+    def _condition(self) -> threading.Condition:  # type: ignore[override]
         if self._late is None:
             with _making:
                 if self._late is None:

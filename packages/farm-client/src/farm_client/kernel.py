@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import logging
 import threading
 import weakref
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Callable, Optional, Union
 
 from farm_common.address import Address, AddressLike, parse_address
 from farm_common.deadline import Deadline
 from farm_common.errors import (
-    FarmError,
     KernelCreationError,
     NoKernelError,
-    UnsupportedError,
 )
 from farm_common.place import worker_index
 from farm_common.security import Authenticator, NoAuth
@@ -34,6 +32,7 @@ from .link import Link
 from .options import Category
 from .output import Printer
 from .site import Site
+from .workers import WorkerInfo, describe_worker
 
 __all__ = [
     "Kernel",
@@ -59,34 +58,10 @@ _OUTPUTS = ("forward", "server", "discard")
 _AT_ONCE = 32
 
 
-@dataclass(frozen=True)
-class WorkerInfo:
-    """One worker of a kernel, as it is at the moment.
-
-    Attributes:
-        index: Its number in the kernel, from 0.
-        address: The address it was reached at.
-        host: The name of its host.
-        pid: Its process there.
-        implementation: Of Python, for example ``"cpython"``.
-        python_version: For example ``"3.11.7"``.
-        tags: What its server was labelled with.
-        state: ``"idle"``, ``"busy"``, ``"leaving"`` (it is being removed) or ``"lost"`` (it is
-            being replaced).
-        category: Of the task that it runs, None when idle.
-        tasks_done: How many results it has given.
-    """
-
-    index: int
-    address: str
-    host: str
-    pid: int
-    implementation: str
-    python_version: str
-    tags: tuple[str, ...]
-    state: str
-    category: Optional[Category]
-    tasks_done: int
+# Above the functions that say `global`: PyPy 3.9 wants annotations to come first.
+_context: ContextVar[Optional[Kernel]] = ContextVar("farm_kernel", default=None)
+_process_kernel: Optional[Kernel] = None
+_kernels: weakref.WeakSet[Kernel] = weakref.WeakSet()
 
 
 class Kernel:
@@ -130,7 +105,7 @@ class Kernel:
     def workers(self) -> list[WorkerInfo]:
         """Its workers as they are at the moment, in the order of their indices."""
         infos = [
-            _describe(link, site.address)
+            describe_worker(link, site.address)
             for site in self._sites
             for link in list(site.links.values())
         ]
@@ -245,7 +220,7 @@ class Kernel:
         if not _kernels:
             interrupts.unguard()
 
-    def __enter__(self) -> Kernel:
+    def __enter__(self) -> Kernel:  # noqa: PYI034  (nobody derives from a kernel)
         self._tokens.append(_context.set(self))
         return self
 
@@ -270,12 +245,12 @@ class Kernel:
     def _connect(self, sites: list[Site], deadline: Deadline) -> None:
         """Connect to all workers of some sites, or to none."""
         try:
-            counts = _at_once([lambda s=s: s.count_workers(deadline) for s in sites])
+            counts = _at_once([functools.partial(s.count_workers, deadline) for s in sites])
             ranges, start = [], self._next_index
             for count in counts:
                 ranges.append(range(start, start + count))
                 start += count
-            _at_once([lambda s=s, r=r: s.connect(r, deadline) for s, r in zip(sites, ranges)])
+            _at_once([functools.partial(s.connect, r, deadline) for s, r in zip(sites, ranges)])
         except BaseException:
             for site in sites:
                 for link in site.links.values():
@@ -466,10 +441,8 @@ def _listed(addresses: Union[AddressLike, Iterable[AddressLike]]) -> list[Addres
         return [addresses]
     if isinstance(addresses, tuple) and len(addresses) == 2 and isinstance(addresses[1], int):
         return [addresses]  # a (host, port) pair
-    try:
-        return list(addresses)  # type: ignore[arg-type]
-    except TypeError:
-        return [parse_address(addresses)]  # type: ignore[arg-type]  # raises AddressError
+    things: Any = addresses
+    return list(things) if isinstance(things, Iterable) else [parse_address(things)]
 
 
 def _at_once(actions: list[Callable[[], Any]]) -> list[Any]:
@@ -486,32 +459,6 @@ def _at_once(actions: list[Callable[[], Any]]) -> list[Any]:
     if decisive or len(failed) == 1:
         raise (decisive or failed)[0]
     raise KernelCreationError("\n".join(str(error) for error in failed))
-
-
-def _describe(link: Link, address: Address) -> WorkerInfo:
-    hello = link.hello
-    job = next(iter(list(link.inflight.values())[:1]), None)
-    category: Optional[Category] = None
-    if job is not None:
-        category = "default" if job.options is None else job.options.category
-    busy = "leaving" if link.draining else "idle" if job is None else "busy"
-    return WorkerInfo(
-        index=link.index,
-        address=address.endpoint,
-        host=hello.host,
-        pid=hello.pid,
-        implementation=hello.implementation,
-        python_version=".".join(map(str, hello.python)),
-        tags=hello.tags,
-        state="lost" if link.lost else busy,
-        category=category,
-        tasks_done=link.done,
-    )
-
-
-_context: ContextVar[Optional[Kernel]] = ContextVar("farm_kernel", default=None)
-_process_kernel: Optional[Kernel] = None
-_kernels: weakref.WeakSet[Kernel] = weakref.WeakSet()
 
 
 @atexit.register

@@ -48,15 +48,21 @@ class _Epoll(Poller):
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self.remove = self._epoll.unregister  # type: ignore[method-assign]
-        self.change = self._epoll.modify  # type: ignore[method-assign]
-        self.close = self._epoll.close  # type: ignore[method-assign]
 
     def add(self, descriptor: int, events: int = READ) -> None:
         self._epoll.register(descriptor, events)
 
+    def change(self, descriptor: int, events: int) -> None:
+        self._epoll.modify(descriptor, events)
+
+    def remove(self, descriptor: int) -> None:
+        self._epoll.unregister(descriptor)
+
     def poll(self, timeout: Optional[float]) -> list[tuple[int, int]]:
         return self._epoll.poll(timeout)
+
+    def close(self) -> None:
+        self._epoll.close()
 
 
 def make_poller() -> Poller:

@@ -10,7 +10,7 @@ from farm_common.shipping.functions import Task
 from .future import Future
 from .kernel import check_kernel
 
-__all__ = ["force", "future"]
+__all__ = ["Future", "force", "future"]
 
 
 def future(task: Task, /, *args: Any, **kwargs: Any) -> Future:

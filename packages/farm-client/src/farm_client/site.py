@@ -70,7 +70,7 @@ class Site:
         Raises:
             KernelCreationError: It did not in time, or never will.
         """
-        greeting = self._persist(lambda: self._greet(-1, "control", deadline), deadline)
+        greeting = self._persist(-1, "control", deadline)
         greeting.stream.close()
         advertised = greeting.hello.workers
         wanted = self.address.workers
@@ -79,7 +79,7 @@ class Site:
     def connect(self, indices: range, deadline: Deadline) -> None:
         """Open a connection to a worker for each index; blocks, and raises as `count_workers`."""
         for index in indices:
-            greeting = self._persist(lambda: self._greet(index, "work", deadline), deadline)
+            greeting = self._persist(index, "work", deadline)
             self.links[index] = self._link(greeting, index)
 
     def repair(self, link: Link, error: BaseException, engine: Engine) -> None:
@@ -122,11 +122,11 @@ class Site:
         link.index = index
         return link
 
-    def _persist(self, attempt: Callable[[], Greeting], deadline: Deadline) -> Greeting:
-        """Attempt until it succeeds or the deadline passes."""
+    def _persist(self, index: int, role: str, deadline: Deadline) -> Greeting:
+        """Try to connect until it succeeds or the deadline passes."""
         for pause in backoff():
             try:
-                return attempt()
+                return self._greet(index, role, deadline)
             except (AuthError, ProtocolError) as error:
                 raise _named(error, self.address) from error
             except (OSError, EOFError) as error:

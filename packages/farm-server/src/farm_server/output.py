@@ -15,7 +15,6 @@ import sys
 import threading
 from collections import deque
 from time import monotonic
-from typing import Any, Optional
 
 from farm_common.connection import Connection
 from farm_common.frames import Buffer, Kind

@@ -10,7 +10,7 @@ import tempfile
 import threading
 from typing import Optional
 
-from farm_common.address import Address
+from farm_common.address import UNIX_PATH_LIMIT, Address
 from farm_common.deadline import Deadline
 from farm_common.errors import KernelCreationError
 
@@ -60,7 +60,9 @@ class LocalServer:
     def _launch(self, deadline: Deadline) -> None:
         # The default place may have a long path, and a socket's path must be short.
         place = tempfile.gettempdir()
-        self._directory = tempfile.mkdtemp(prefix="farm-", dir=place if len(place) < 60 else "/tmp")
+        if len(place) > UNIX_PATH_LIMIT // 2:
+            place = os.path.join(os.sep, "tmp")
+        self._directory = tempfile.mkdtemp(prefix="farm-", dir=place)  # mode 0700
         command = [self._python, "-m", "farm_server", str(self._address())]
         # The kernel closes its links and then ends the server, without waiting in between.
         command += ["--until-stdin-closes", "--log-level", "error"]

@@ -93,14 +93,21 @@ def _all_parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield "its function", value.func
         yield "its arguments", value.args
         yield "its keyword arguments", value.keywords
+    reduce = getattr(type(value), "__reduce__", None)
+    if isinstance(reduce, types.FunctionType):
+        return  # its own way to travel, which need not be by its attributes, is what failed
     if not isinstance(value, (type, types.FunctionType, types.ModuleType)):
-        for name, item in list(getattr(value, "__dict__", {}).items()):
-            yield f"attribute .{name}", item
-        for owner in type(value).__mro__:
-            slots = owner.__dict__.get("__slots__", ())
-            for name in (slots,) if isinstance(slots, str) else slots:
-                if hasattr(value, name):
-                    yield f"attribute .{name}", getattr(value, name)
+        yield from _attributes(value)
+
+
+def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
+    for name, item in list(getattr(value, "__dict__", {}).items()):
+        yield f"attribute .{name}", item
+    for owner in type(value).__mro__:
+        slots = owner.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if hasattr(value, name):
+                yield f"attribute .{name}", getattr(value, name)
 
 
 def _function_parts(function: types.FunctionType) -> Iterator[tuple[str, Any]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import struct
 import traceback
-from typing import NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from ..errors import ProtocolError, SerializationError
 from ..frames import Buffer
+from ..handshake import encode_json
 from .pickling import dump, unpack
 
 __all__ = ["PackedException", "pack_exception", "unpack_exception"]
@@ -55,7 +56,7 @@ def pack_exception(
                 pickled, bytecode = parcel.body, parcel.bytecode
         except Exception:
             pass  # the text remains
-    text = json.dumps({"report": report, "description": description}).encode()
+    text = encode_json({"report": report, "description": description})
     return PackedException(_LENGTH.pack(len(text)) + text + pickled, bytecode)
 
 
@@ -102,7 +103,7 @@ def _describe(error: BaseException, skip: int) -> str:
     return "".join(traceback.format_exception(type(error), error, tb))
 
 
-def _safely(function, error, *args):  # type: ignore[no-untyped-def]
+def _safely(function: Callable[..., str], error: BaseException, *args: Any) -> str:
     """`function`'s text, though the error's own ``__str__`` may raise anything."""
     try:
         return function(error, *args)

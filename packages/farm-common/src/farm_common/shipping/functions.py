@@ -12,7 +12,7 @@ import importlib
 import types
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from typing import Any, Callable, NamedTuple, Optional, Union
+from typing import Any, Callable, NamedTuple, Union
 
 from ..errors import InvalidTaskError
 from ..frames import Buffer

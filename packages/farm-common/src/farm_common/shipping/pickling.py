@@ -50,7 +50,7 @@ class Parcel(NamedTuple):
     body: bytes
     buffers: Sequence[Buffer] = ()
     bytecode: bool = False
-    shared: Sequence[Shared] = ()
+    shared: Sequence[Shared[Any]] = ()
 
 
 def pack(value: Any, protocol: int, what: str) -> Parcel:
@@ -126,13 +126,12 @@ def is_importable(obj: Any) -> bool:
     found: Any = sys.modules.get(module)
     if found is None or getattr(found, "__spec__", None) is None:
         return False  # a module made by hand is nowhere else
-    qualname = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", "")
-    for name in qualname.split("."):
+    for name in str(getattr(obj, "__qualname__", "") or getattr(obj, "__name__", "")).split("."):
         found = getattr(found, name, None)
     return found is obj
 
 
-class _ByValue(Exception):
+class _ByValueError(Exception):
     """The value holds a function or class that must not go by name."""
 
 
@@ -164,7 +163,7 @@ class _FastPickler(pickle.Pickler):
         kind = type(obj)
         # Not isinstance(obj, type): that is true of list[int] on 3.9 and 3.10.
         if (kind is types.FunctionType or issubclass(kind, type)) and not is_importable(obj):
-            raise _ByValue
+            raise _ByValueError
         return NotImplemented
 
 
