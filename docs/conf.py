@@ -44,6 +44,9 @@ nitpick_ignore_regex = [("py:class", r"(.*\.)?[A-Z]")]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
+# Signatures name them, and nobody but farm makes them; a Buffer is any object with bytes.
+INTERNAL = {"Background", "Buffer", "Engine", "Job", "_Assembly"}
+
 # Every example in the documentation runs; a traceback's body may change, its last line may not.
 doctest_global_setup = "import farm_client as farm"
 
@@ -81,7 +84,8 @@ def resolve(
 
     ``farm_client.kernel.Kernel`` in a signature is the ``Kernel`` documented as
     ``farm_client.Kernel``. The standard library's names, and names in backticks that are not
-    documented (arguments, say), stay plain; whatever else is unknown is a warning.
+    documented (arguments, say), stay plain, as do the few in `INTERNAL`; whatever else is unknown
+    is a warning.
     """
     if node.get("refdomain") != "py":
         return None
@@ -99,6 +103,8 @@ def resolve(
         reference["refuri"] = f"{uri}#{anchor}"
         return reference
     if node["reftype"] == "obj" or target.partition(".")[0] in sys.stdlib_module_names:
+        return contnode
+    if target.rpartition(".")[2] in INTERNAL:
         return contnode
     return None
 

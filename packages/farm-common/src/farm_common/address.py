@@ -16,7 +16,8 @@ from .errors import AddressError
 
 __all__ = ["Address", "AddressLike", "parse_address"]
 
-AddressLike = Union[str, "tuple[str, int]", "Address"]
+#: What is accepted wherever an address is asked for.
+AddressLike = Union[str, tuple[str, int], "Address"]
 
 FORMS = """accepted forms:
   ("10.0.0.7", 11111)  "10.0.0.7:11111"  "tcp://host:port"  "[::1]:11111"

@@ -27,8 +27,10 @@ def explain(value: Any, what: str, error: BaseException, protocol: int) -> str:
         protocol: The pickle protocol that was used.
 
     Returns:
-        For example ``"argument 0 of f cannot be sent: argument 0 of f -> ['db'] -> attribute
-        .conn: a sqlite3.Connection: cannot pickle 'sqlite3.Connection' object"``.
+        The text of the error, for example
+
+            argument 0 of f cannot be sent: argument 0 of f -> ['db'] -> attribute .conn: a
+            sqlite3.Connection: cannot pickle 'sqlite3.Connection' object
     """
     path = [what]
     seen = {id(value)}

@@ -138,7 +138,7 @@ def begin_collecting(needed: Optional[list[Shared[Any]]]) -> Optional[list[Share
     """Collect the shared values that this thread pickles from now on in `needed`.
 
     Returns:
-        Where they were collected before, or None: to be handed back in when done.
+        Where they were collected before, or None; to be handed back in when done.
     """
     outer = getattr(_collector, "needed", None)
     _collector.needed = needed
