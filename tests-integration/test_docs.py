@@ -1,0 +1,139 @@
+"""What the documentation shows and Sphinx's doctest cannot run: commands, and programs in files."""
+
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import farm_admin
+import farm_client as farm
+from farm_server import start_server
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+BOUND = 60.0
+
+
+def python(*arguments, **keywords):
+    """Run this Python."""
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=BOUND, **keywords
+    )
+
+
+def programs(page):
+    """The Python programs of a page that are not doctests."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+class TestTutorial:
+    PAGE = "tutorial/ten-minutes.md"
+
+    def test_two_servers(self, tmp_path):
+        """Its commands start, ask and end two servers, and count.py uses them."""
+        text = (DOCS / self.PAGE).read_text(encoding="utf-8")
+        commands = [
+            shlex.split(line) for line in re.findall(r"^    (farm-.*)$", text, re.MULTILINE)
+        ]
+        servers = [words for words in commands if words[0] == "farm-server"]
+        admin = [words[1:] for words in commands if words[0] == "farm-admin"]
+        assert [words[0] for words in admin] == ["ping", "status", "end"]
+        (program,) = programs(self.PAGE)
+
+        real, processes = {}, []
+        try:
+            for _, address, *options in servers:
+                command = [sys.executable, "-m", "farm_server", "127.0.0.1:0", *options]
+                process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+                processes.append(process)
+                real[address] = process.stdout.readline().split()[-1]
+            assert set(real) == {"127.0.0.1:11111", "127.0.0.1:11112"}
+            said = []
+            for words in admin[:2]:
+                done = python("-m", "farm_admin", *(real.get(word, word) for word in words))
+                assert (done.returncode, done.stderr) == (0, "")
+                said.append(done.stdout)
+            assert said[0].count(" answers (") == 2
+            for address, found in real.items():
+                program = program.replace(address, found)
+            script = tmp_path / "count.py"
+            script.write_text(program, encoding="utf-8")
+            done = python(str(script))
+            assert done.stderr == ""
+            counts = re.findall(r"worker \d at \S+: (\d+) tasks", done.stdout)
+            files = re.search(r"^(\d+) files, \d+ words$", done.stdout, re.MULTILINE)[1]
+            assert len(counts) == 4
+            assert sum(map(int, counts)) == int(files)
+            done = python("-m", "farm_admin", *(real.get(word, word) for word in admin[2]))
+            assert (done.returncode, done.stderr) == (0, "")
+            assert [process.wait(BOUND) for process in processes] == [0, 0]
+        finally:
+            for process in processes:
+                process.kill()
+                process.communicate()
+
+
+class TestPassword:
+    """The mechanism of the page on security, with its server and its client."""
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        """Both programs beside password.py, with a password and an address of the test's."""
+        serve, client = programs("topics/security.md")
+        (tmp_path / "password.py").write_bytes((DOCS / "examples" / "password.py").read_bytes())
+        (tmp_path / "getpass.py").write_text("import os\ngetpass = lambda: os.environ['WORD']\n")
+        # In the background, so that the test learns the port.
+        serve = serve.replace("0.0.0.0:11111", "127.0.0.1:0").replace(
+            'start_server("127.0.0.1:0", ', 'server = start_server("127.0.0.1:0", background=True, '
+        )
+        serve += "print(server.address, flush=True)\ninput()\nserver.end(wait=False)\n"
+        (tmp_path / "serve.py").write_text(serve)
+        (tmp_path / "client.py").write_text(client)
+        return tmp_path
+
+    def test_passwords(self, folder, monkeypatch):
+        """The right one computes, another is refused at once, and so is none."""
+        monkeypatch.setenv("WORD", "open sesame")
+        monkeypatch.setenv("PYTHONPATH", str(folder), prepend=":")
+        command = [sys.executable, "serve.py"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command, cwd=folder, text=True, **pipes) as server:
+            try:
+                address = server.stdout.readline().strip()
+                client = folder / "client.py"
+                client.write_text(client.read_text().replace("10.0.0.7:11111", address))
+                done = python("client.py", cwd=folder)
+                assert (done.stdout, done.stderr) == ("1024\n", "")
+
+                monkeypatch.setenv("WORD", "guess")
+                done = python("client.py", cwd=folder)
+                assert "AuthError" in done.stderr
+                assert "password" in done.stderr
+
+                with pytest.raises(farm.AuthError, match="asks for authentication"):
+                    farm.make_kernel(address, timeout=BOUND)
+                assert not farm_admin.ping(address)
+            finally:
+                server.communicate("\n", timeout=BOUND)
+        assert server.returncode == 0
+
+    def test_is_the_tested_one(self):
+        """The mechanism in the documentation refuses its own bytes, sent back."""
+        spec = importlib.util.spec_from_file_location("password", DOCS / "examples/password.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        layer = module.PasswordAuth("open sesame").server_layer()
+        _, proof = layer.feed(layer.start())
+        with pytest.raises(farm.AuthError, match="does not know the password"):
+            layer.feed(proof)
+
+
+def test_addresses_that_others_reach_are_refused():
+    """As the page on security says: an open address needs insecure=True or auth=."""
+    with pytest.raises(farm.UnsupportedError, match="--insecure"):
+        start_server("0.0.0.0:0", background=True)
