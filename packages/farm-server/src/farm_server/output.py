@@ -92,16 +92,19 @@ class Output:
         """Whether something was collected and not taken."""
         return bool(self._pieces)
 
-    def take(self, connection: Connection, ident: int) -> list[Buffer]:
+    def take(self, connection: Connection, ident: int, during: bool = False) -> list[Buffer]:
         """The frames for all that was printed up to now.
 
         Args:
             connection: What they are to be sent over.
             ident: The id of the task that ran last.
+            during: Whether it may still be running: then what it printed of a line stays in its
+                stream. The stream's lock may be held by a task that waits for room in the pipe,
+                and who waits for that lock cannot make room.
         """
         if not self.descriptors:
             return []
-        for stream in list(self._streams.values()):
+        for stream in () if during else list(self._streams.values()):
             try:
                 stream.flush()
             except (OSError, ValueError):  # the task closed it
@@ -124,8 +127,9 @@ class Output:
         for number, writer in self._writers.items():
             os.dup2(writer, number)
             raw = io.FileIO(writer, "w", closefd=False)
+            # By lines, as at a terminal: a long task's progress is seen while it runs.
             stream = io.TextIOWrapper(
-                io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=number == 2
+                io.BufferedWriter(raw), "utf-8", "backslashreplace", line_buffering=True
             )
             self._streams[number] = stream
         sys.stdout = sys.__stdout__ = self._streams[_STDOUT]  # type: ignore[misc]

@@ -397,14 +397,14 @@ class Worker:
         values.clear()
         self._elapsed = 0
 
-    def flush(self) -> None:
-        """Send what was gathered; the caller holds the lock."""
+    def flush(self, during: bool = False) -> None:
+        """Send what was gathered; the caller holds the lock, and a task may run `during` it."""
         if self._values:
             self._close_run()
         self._sent_at = perf_counter_ns()
         if self._output is not None:
             # What a task printed precedes its result.
-            self._segments[:0] = self._output.take(self._connection, self._ident)
+            self._segments[:0] = self._output.take(self._connection, self._ident, during)
         if self._segments:
             segments, self._segments = self._segments, []
             try:
@@ -417,7 +417,7 @@ class Worker:
         waiting = self._output is not None and self._output.waiting
         if (waiting or self._values or self._segments) and self._lock.acquire(False):
             try:
-                self.flush()
+                self.flush(during=True)
             finally:
                 self._lock.release()
 
@@ -479,7 +479,7 @@ class _Monitor(threading.Thread):
             self._worker.flush_stale()
 
 
-def warm_up(rounds: int = 1500) -> None:
+def warm_up(rounds: int = 500) -> None:
     """Run the worker's loop in this process until a just-in-time compiler knows it.
 
     A forked worker inherits compiled code; without that it starts cold (measured on PyPy:
