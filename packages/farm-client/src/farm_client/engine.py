@@ -50,6 +50,9 @@ _SMALL_SIZE = 1024
 #: Tasks that come faster than this, in seconds, are sent together.
 _HURRY = 20e-6
 
+#: A task expected to take less than this, in microseconds, is waited for with open eyes.
+_BRIEF = 50.0
+
 #: After so many tasks in a hurry, the submitter itself sends and reads.
 _BURST = 128
 
@@ -117,6 +120,7 @@ class Engine(Handover):
             if alone and dispatcher.send_alone(job):
                 self._sent_at = now
                 self._activity += 1
+                self._brief = self.unfinished == 1 and job.cost < _BRIEF
             else:
                 queue = dispatcher.low if options is not None and options.low else dispatcher.queue
                 queue.append(job)

@@ -59,7 +59,7 @@ class _Epoll(Poller):
         self._epoll.unregister(descriptor)
 
     def poll(self, timeout: Optional[float]) -> list[tuple[int, int]]:
-        return self._epoll.poll(timeout)
+        return self._epoll.poll(-1 if timeout is None else timeout)  # PyPy takes no None
 
     def close(self) -> None:
         self._epoll.close()
