@@ -1,0 +1,241 @@
+"""Which task goes to which worker, and when.
+
+The dispatcher has the queues of tasks and knows which links have room. How much is room is
+decided by `scheduler`; how tasks become frames by `link`. All methods are called with the
+engine's lock held.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Callable, Optional
+
+from farm_common.errors import FarmError, WorkerLostError
+from farm_common.frames import Buffer
+
+from .job import Job
+from .link import Link
+from .poller import READ, WRITE, Poller
+
+__all__ = ["ATTEMPTS", "Dispatcher"]
+
+#: How often a task may be started when workers die under it.
+ATTEMPTS = 3
+
+#: Work that is not worth dividing among workers, in microseconds.
+_CHUNK = 50.0
+
+
+class Dispatcher:
+    """The queues of a kernel, and the links with room.
+
+    Args:
+        poller: Watches the links.
+        fail: What to do with tasks that cannot be sent, or were started too often.
+    """
+
+    def __init__(
+        self, poller: Poller, fail: Callable[[Iterable[Job], BaseException], None]
+    ) -> None:
+        self._poller = poller
+        self._fail = fail
+        self.idle: list[Link] = []  # with room and nothing in flight
+        self.partial: deque[Link] = deque()  # with room
+        self.queue: deque[Job] = deque()
+        self.low: deque[Job] = deque()
+        self.suspects: deque[Job] = deque()  # a worker died under them: one at a time
+        self.homeless: dict[int, deque[Job]] = {}  # for workers that are not connected
+
+    def send_alone(self, job: Job) -> bool:
+        """Send a task with plain arguments at once, if nothing waits and a worker is idle.
+
+        The lane for a task that comes alone: it goes to the worker that was used last, whose
+        caches are warm.
+
+        Returns:
+            Whether it was sent.
+        """
+        partial = self.partial
+        link = partial[-1] if partial else None
+        if link is None or link.inflight:
+            if not self.idle:
+                return False
+            link = self.idle.pop()
+            partial.append(link)
+        if job.function.ident not in link.functions or not link.usable or link.inflight:
+            return False
+        try:
+            if not link.send_one(job):
+                self._watch_writes(link)
+        except OSError:
+            pass  # reading will tell
+        return True
+
+    def fill(self) -> None:
+        """Send queued tasks to the links that have room."""
+        passed: list[Link] = []
+        while True:
+            queue = self.suspects or self.queue or self.low
+            if not queue:
+                break
+            if queue[0].sink is None:
+                queue.popleft()  # withdrawn
+                continue
+            link = self._take_ready()
+            if link is None:
+                break
+            share = -(-len(queue) // (len(self.idle) + len(self.partial) + 1))
+            cost = queue[0].function.estimate.cost
+            if cost is not None and share * cost < _CHUNK:
+                share = int(_CHUNK / cost) + 1
+            if self._send(link, queue, share):
+                self.offer(link)
+            else:
+                passed.append(link)  # another may be able to take what is first in the queue
+        for link in passed:
+            link.in_ready = True
+            (self.partial if link.inflight else self.idle).append(link)
+
+    def _send(self, link: Link, queue: deque[Job], share: int) -> bool:
+        """Send a link up to `share` tasks in one piece; return whether there were any."""
+        segments: list[Buffer] = []
+        sent = 0
+        while queue and sent < share:
+            job = queue[0]
+            if job.sink is None:
+                queue.popleft()
+                continue
+            number = link.can_take(job)
+            if number <= 0:
+                break
+            run = _cut(queue, min(number, share - sent))
+            sent += len(run)
+            try:
+                segments += link.encode(run)
+            except (FarmError, MemoryError) as error:
+                self._fail(run, error)
+        if segments:
+            self.transmit(link, segments)
+        return sent > 0
+
+    def pin(self, link: Link, job: Job) -> None:
+        """Have a worker run a task of its own, before any other; now or when it is replaced."""
+        if link.lost:
+            self.homeless.setdefault(link.index, deque()).append(job)
+        else:
+            link.pinned.append(job)
+            self.serve_pinned(link)
+
+    def settle(self, link: Link) -> None:
+        """Take in a new link, with the tasks that waited for its worker."""
+        link.pinned.extend(self.homeless.pop(link.index, ()))
+        self.offer(link)
+
+    def evict(self, link: Link, error: BaseException) -> None:
+        """Fail the tasks that only a worker could run which is used no more."""
+        self._fail(self.homeless.pop(link.index, ()), error)
+
+    def serve_pinned(self, link: Link) -> None:
+        """Send a link its own tasks, as far as it has room."""
+        while link.pinned and link.can_take(link.pinned[0]):
+            self._send(link, link.pinned, 1)
+
+    def transmit(self, link: Link, segments: Sequence[Buffer]) -> None:
+        """Send frames as far as the kernel takes them; the poller sees to the rest."""
+        try:
+            whole = link.stream.send(segments)
+        except OSError:
+            return  # reading will tell
+        if not whole:
+            self._watch_writes(link)
+
+    def _watch_writes(self, link: Link) -> None:
+        if not link.watching_writes:
+            link.watching_writes = True
+            self._poller.change(link.descriptor, READ | WRITE)
+
+    def _take_ready(self) -> Optional[Link]:
+        while self.idle or self.partial:
+            link = self.idle.pop() if self.idle else self.partial.popleft()
+            link.in_ready = False
+            if link.room:
+                return link
+        return None
+
+    def offer(self, link: Link) -> None:
+        """Put a link among those with room, if it has any."""
+        if link.pinned:
+            self.serve_pinned(link)
+            if link.pinned:
+                return
+        if not link.in_ready and link.room:
+            link.in_ready = True
+            if link.inflight:
+                self.partial.append(link)
+            else:
+                self.idle.append(link)
+
+    def requeue(self, link: Link, last: Optional[int], reason: str, *, charge: bool) -> None:
+        """Queue again what was in flight on a link, before all that waits.
+
+        Args:
+            link: A link that is used no more.
+            last: The id of the task that its worker started last, where that is known.
+            reason: How the worker was lost.
+            charge: Whether the tasks that were started count as started.
+        """
+        started, waiting = link.orphans(last)
+        again: list[Job] = []
+        for job in started:
+            if charge:
+                job.attempts += 1
+            if job.attempts < ATTEMPTS:
+                again.append(job)
+            else:
+                name = job.function.name
+                self._fail([job], WorkerLostError(name, link.label, reason, job.attempts))
+        again += waiting
+        home = self.homeless.setdefault(link.index, deque())
+        for job in reversed(again):
+            job.cost = -1.0
+            if job.sink is not None:
+                job.sink.restart(job)
+            if job.pin >= 0:
+                home.appendleft(job)
+            elif job.attempts:
+                self.suspects.appendleft(job)
+            else:
+                self.queue.appendleft(job)
+        home.extend(link.pinned)
+        link.pinned.clear()
+        if not home:
+            del self.homeless[link.index]
+
+    def take_all(self) -> list[Job]:
+        """Give up all tasks that wait."""
+        queues = [self.suspects, self.queue, self.low, *self.homeless.values()]
+        jobs = [job for queue in queues for job in queue]
+        for queue in queues:
+            queue.clear()
+        return jobs
+
+
+def _cut(queue: deque[Job], limit: int) -> list[Job]:
+    """Take a run off the queue: tasks that one frame can hold."""
+    first = queue.popleft()
+    run = [first]
+    if first.parcel is not None or first.attempts:
+        return run
+    function, options = first.function, first.options
+    while queue and len(run) < limit:
+        job = queue[0]
+        if (
+            job.function is not function
+            or job.parcel is not None
+            or job.options is not options
+            or job.sink is None
+        ):
+            break
+        run.append(queue.popleft())
+    return run
