@@ -57,6 +57,8 @@ class Dispatcher:
             Whether it was sent.
         """
         partial = self.partial
+        while partial and partial[-1].lost:
+            partial.pop()
         link = partial[-1] if partial else None
         if link is None or link.inflight:
             if not self.idle:
