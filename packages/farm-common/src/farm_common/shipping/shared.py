@@ -31,7 +31,8 @@ class Shared(Generic[T]):
     """A handle to a value that crosses each connection at most once.
 
     Capture it in a task or pass it as an argument; ``.value`` is the value on either side. The
-    value is packed when first needed; what is changed in it afterwards stays here.
+    value is packed for each connection when that first needs it, so it should not be changed:
+    some workers would see the change, and others not.
 
     Args:
         value: Anything that can travel.
