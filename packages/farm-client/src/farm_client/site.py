@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from farm_common.address import Address
 from farm_common.deadline import Deadline
-from farm_common.errors import AuthError, FarmError, KernelCreationError, ProtocolError
+from farm_common.errors import (
+    AuthError,
+    FarmError,
+    IncompatibleVersionError,
+    KernelCreationError,
+    ProtocolError,
+)
 from farm_common.handshake import NEW_SESSION, ClientHello
 from farm_common.interpreter import hello_fields
 from farm_common.security import Authenticator
@@ -30,6 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["Site"]
 
 _log = logging.getLogger("farm.client")
+
+#: How long to wait for attempts to connect when the kernel ends, in seconds.
+_STOP_SECONDS = 1.0
 
 
 class Site:
@@ -60,7 +70,8 @@ class Site:
         self._launcher = LocalServer(address) if address.kind == "local" else None
         self._stopped = threading.Event()
         self._repairs: set[threading.Thread] = set()
-        self._stillbirths = backoff()  # pauses after workers that died without a result
+        # How long to pause after workers that died without a result, by their index.
+        self._stillbirths: dict[int, Iterator[float]] = {}
 
     def count_workers(self, deadline: Deadline) -> int:
         """How many workers to use here: what the server advertises, or less if the address says so.
@@ -93,9 +104,11 @@ class Site:
     def stop(self) -> None:
         """Connect no more, and end the server if it is a private one; twice is no error."""
         self._stopped.set()
+        deadline = Deadline(_STOP_SECONDS)
         for thread in list(self._repairs):
             if thread is not threading.current_thread():
-                thread.join()
+                # One that waits for a host that does not answer ends by itself, a little later.
+                thread.join(deadline.remaining())
         if self._launcher is not None:
             self._launcher.end()
 
@@ -141,10 +154,10 @@ class Site:
 
     def _reconnect(self, link: Link, error: BaseException, engine: Engine) -> None:
         recovered = False
-        if not link.done and self._stopped.wait(next(self._stillbirths)):
-            pass  # a worker that dies before it has done anything is not replaced at once
         if link.done:
-            self._stillbirths = backoff()
+            self._stillbirths.pop(link.index, None)
+        else:  # a worker that dies before it has done anything is not replaced at once
+            self._stopped.wait(next(self._stillbirths.setdefault(link.index, backoff())))
         session = bytes.fromhex(link.hello.session)
         try:
             for pause in backoff():
@@ -197,6 +210,8 @@ def _reason(error: BaseException) -> str:
 
 def _named(error: KernelCreationError, address: Address) -> KernelCreationError:
     """The same error, saying which address it is about."""
+    if isinstance(error, IncompatibleVersionError):
+        return IncompatibleVersionError(error.ours, error.theirs, address.endpoint)
     if len(error.args) == 1:
         return type(error)(f"{address.endpoint}: {error}")
     return error

@@ -87,17 +87,21 @@ class IncompatibleVersionError(ProtocolError):
     Args:
         ours: The lowest and highest version that this side speaks.
         theirs: The lowest and highest version that the peer speaks.
+        peer: Which peer, where that is known.
     """
 
-    def __init__(self, ours: tuple[int, int], theirs: tuple[int, int]) -> None:
-        super().__init__(ours, theirs)
+    def __init__(
+        self, ours: tuple[int, int], theirs: tuple[int, int], peer: str = "the peer"
+    ) -> None:
+        super().__init__(ours, theirs, peer)
         self.ours = ours
         self.theirs = theirs
+        self.peer = peer
 
     def __str__(self) -> str:
-        older = "the peer" if self.theirs[1] < self.ours[0] else "this side"
+        older = self.peer if self.theirs[1] < self.ours[0] else "this side"
         return (
-            f"this side speaks protocol {_span(self.ours)}, the peer {_span(self.theirs)}; "
+            f"this side speaks protocol {_span(self.ours)}, {self.peer} {_span(self.theirs)}; "
             f"upgrade farm on {older}"
         )
 

@@ -36,6 +36,8 @@ _SPARE_LIMIT = 1 << 20
 
 _spare = threading.local()
 
+_PYPY = sys.implementation.name == "pypy"
+
 
 class Parcel(NamedTuple):
     """A value as it travels.
@@ -124,8 +126,9 @@ def is_importable(obj: Any) -> bool:
     if not isinstance(module, str) or module in ("__main__", "__mp_main__"):
         return False
     found: Any = sys.modules.get(module)
-    if found is None or getattr(found, "__spec__", None) is None:
-        return False  # a module made by hand is nowhere else
+    # A module made by hand is nowhere else. PyPy's builtins have no spec.
+    if found is None or (getattr(found, "__spec__", None) is None and module != "builtins"):
+        return False
     for name in str(getattr(obj, "__qualname__", "") or getattr(obj, "__name__", "")).split("."):
         found = getattr(found, name, None)
     return found is obj
@@ -164,6 +167,9 @@ class _FastPickler(pickle.Pickler):
         # Not isinstance(obj, type): that is true of list[int] on 3.9 and 3.10.
         if (kind is types.FunctionType or issubclass(kind, type)) and not is_importable(obj):
             raise _ByValueError
+        if _PYPY and kind is types.MethodType:
+            # As CPython does it. PyPy's own way names a module that only PyPy has.
+            return getattr, (obj.__self__, obj.__func__.__name__)
         return NotImplemented
 
 
