@@ -1,0 +1,151 @@
+"""Clients and servers of different Python versions and implementations, both ways round.
+
+With only one interpreter there are no peers, and these tests are skipped.
+"""
+
+import json
+import sys
+
+import pytest
+
+import farm_client as farm
+
+BOUND = 30.0
+
+# What a client of any version runs against a server of any other; prints one JSON object.
+PROGRAM = """
+import collections, functools, json, operator, sys, time
+import farm_client as farm
+
+address, same = sys.argv[1], sys.argv[2] == "same"
+out = {}
+kernel = farm.make_kernel(address, timeout=30)
+channel = kernel.make_channel()
+
+def call(task, *args, **kwargs):
+    channel.submit(task, *args, **kwargs)
+    return channel.receive()
+
+def local(x):
+    return x + 1
+
+class Local:
+    pass
+
+out["builtin"] = call(abs, -3)
+out["string"] = call("math:hypot", 3, 4)
+out["method"] = call("a,b".split, ",")
+out["importable"] = call(operator.mul, 6, 7)
+out["partial"] = call(functools.partial(pow, 2), 5)
+out["type"] = str(call(collections.OrderedDict, a=1)["a"])
+out["values"] = call(list, [1, 2.5, "x", None, True])
+out["shared"] = call(len, [farm.shared([1, 2, 3])])
+for i in range(500):
+    channel.submit(abs, -i)
+out["many"] = sum(farm.do_fast_receives(channel, 500))
+out["bytes"] = len(call("builtins:bytes", 3_000_000))
+try:
+    call("operator:truediv", 1, 0)
+except farm.TaskExecutionError as error:
+    out["error"] = [error.report, type(error.__cause__).__name__]
+for name, submit in (
+    ("lambda", lambda: call(lambda: 1)),
+    ("function", lambda: call(local, 0)),
+    ("argument", lambda: len(call(list, [Local]))),
+    ("broadcast", lambda: kernel.broadcast_task(lambda: 1)[0]),
+):
+    try:
+        out[name] = submit()
+    except farm.SerializationError as error:
+        out[name] = str(error)
+out["after"] = call(abs, -1)
+out["left"] = len(channel)
+kernel.end()
+print(json.dumps(out))
+"""
+
+
+def check(done, other):
+    """What came of PROGRAM."""
+    assert done.stderr == ""
+    out = json.loads(done.stdout)
+    for name in ("lambda", "function", "argument", "broadcast"):
+        text = out.pop(name)
+        if other is None:
+            assert text == 1
+            continue
+        assert "not importable there" in text, name
+        assert "put it into a module that the servers have" in text
+        assert other in text
+        assert "worker 0 at 127.0.0.1" in text
+    assert out == {
+        "builtin": 3,
+        "string": 5.0,
+        "method": ["a", "b"],
+        "importable": 42,
+        "partial": 32,
+        "type": "1",
+        "values": [1, 2.5, "x", None, True],
+        "shared": 1,
+        "many": sum(range(500)),
+        "bytes": 3_000_000,
+        "error": ["ZeroDivisionError: division by zero", "ZeroDivisionError"],
+        "after": 1,
+        "left": 0,
+    }
+
+
+def version(run, python):
+    """An interpreter's name and version as errors have it."""
+    program = "import sys; print(sys.implementation.name, *sys.version_info[:3])"
+    name, *numbers = run(program, python=python).stdout.split()
+    return f"{name} {'.'.join(numbers)}"
+
+
+def test_a_pair_of_equals(run, launch):
+    """With this interpreter at both ends, functions travel."""
+    server = launch("127.0.0.1:0", "--workers", "1")
+    check(run(PROGRAM, server.address, "same"), None)
+
+
+def test_this_client_and_another_server(run, launch, peer):
+    """Names, builtins and values travel; a lambda fails at submit and says why."""
+    server = launch("127.0.0.1:0", "--workers", "1", python=peer)
+    check(run(PROGRAM, server.address, "other"), version(run, peer))
+
+
+def test_another_client_and_this_server(run, launch, peer):
+    """The reverse."""
+    server = launch("127.0.0.1:0", "--workers", "1")
+    check(run(PROGRAM, server.address, "other", python=peer), version(run, sys.executable))
+
+
+def test_another_client_and_its_own_kind(run, launch, peer):
+    """Two ends of another interpreter are equals, too."""
+    server = launch("127.0.0.1:0", "--workers", "1", python=peer)
+    check(run(PROGRAM, server.address, "same", python=peer), None)
+
+
+def test_a_mixed_kernel(launch, make, peer):
+    """One worker that differs is enough to refuse bytecode; without it, it travels again."""
+    mine = launch("127.0.0.1:0", "--workers", "1")
+    theirs = launch("127.0.0.1:0", "--workers", "1", python=peer)
+    kernel = make([mine.address, theirs.address])
+    channel = kernel.make_channel()
+    for value in range(200):
+        channel.submit("builtins:abs", -value)
+    assert sorted(channel) == list(range(200))
+    with pytest.raises(farm.SerializationError, match=f"worker 1 at {theirs.address}"):
+        channel.submit(lambda: 1)
+    versions = kernel.broadcast_task("platform:python_version")
+    assert versions == [worker.python_version for worker in kernel.workers()]
+    kernel.remove(theirs.address)
+    channel.submit(lambda: 1)
+    assert channel.receive() == 1
+
+
+def test_a_local_server_of_another_interpreter(make, peer):
+    """local?python= runs the server with it."""
+    kernel = make(f"local?workers=1&python={peer}")
+    (there,) = kernel.broadcast_task("sys:version_info.__getitem__", slice(0, 3))
+    assert ".".join(map(str, there)) == kernel.workers()[0].python_version
