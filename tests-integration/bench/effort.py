@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Callable, TypeVar
@@ -29,9 +30,12 @@ class Effort:
     ) -> dict[str, list[T]]:
         """Let contestants take turns, so that noise hits all alike.
 
-        The first of each round moves on: A B C, B C A, C A B. Warm-ups are not counted. Garbage is
-        collected before each turn, so that none pays for what another left behind.
+        The first of each round moves on: A B C, B C A, C A B. Warm-ups are not counted, and there
+        are more of them for a just-in-time compiler. Garbage is collected before each turn, so
+        that none pays for what another left behind.
         """
+        if sys.implementation.name == "pypy":
+            warmups *= 4
         names = list(contestants)
         samples: dict[str, list[T]] = {name: [] for name in names}
         for number in range(-warmups, rounds):

@@ -11,9 +11,7 @@ import argparse
 import faulthandler
 import json
 import os
-import platform
 import sys
-import time
 import traceback
 from pathlib import Path
 from typing import Optional
@@ -26,6 +24,7 @@ import startup
 import throughput
 import volume
 from effort import Effort
+from machine import Meter, describe
 from table import Table
 
 MEASURES = {
@@ -67,10 +66,10 @@ def run(names: list[str], quick: bool, file: Optional[Path]) -> bool:
     """Take the named measures; return whether all could be taken."""
     machine = describe()
     print(machine, flush=True)
-    begun = time.monotonic()
+    whole = Meter()
     tables, failed = [], []
     for name in names:
-        table = Table(name)
+        table, meter = Table(name), Meter()
         faulthandler.dump_traceback_later(_MOST_SECONDS, exit=True)
         try:
             MEASURES[name](table, Effort(quick))
@@ -78,26 +77,13 @@ def run(names: list[str], quick: bool, file: Optional[Path]) -> bool:
             failed.append(name)
             traceback.print_exc()
         faulthandler.cancel_dump_traceback_later()
+        table.note = str(meter)
         print(f"\n{table}", flush=True)
         tables.append(table)
-    seconds = time.monotonic() - begun
-    print(f"\n{seconds:.0f} s; load average now {load()}")
+    print(f"\nall of it: {whole}")
     if failed:
         print(f"could not be measured: {', '.join(failed)}", file=sys.stderr)
     if file is not None:
         content = {"machine": machine, "quick": quick, "tables": [t.as_json() for t in tables]}
         file.write_text(json.dumps(content, indent=1), encoding="utf-8")
     return not failed
-
-
-def describe() -> str:
-    """The interpreter and the machine, and how busy others keep it."""
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    if hasattr(sys, "pypy_version_info"):
-        python = f"{python} of release {'.'.join(map(str, sys.pypy_version_info[:3]))}"
-    return f"{python}, {os.cpu_count()} processors, load average {load()}"
-
-
-def load() -> str:
-    """How many processes wanted to run during the last minute."""
-    return f"{os.getloadavg()[0]:.1f}"

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any, Optional
 
 #: How many decimals a unit is printed with.
-_DECIMALS = {"x": 2, "us": 1, "ms": 2, "s": 3, "GB/s": 2, "MB": 1, "B": 0, "/s": 0}
+_DECIMALS = {"x": 2, "us": 1, "s": 3, "GB/s": 2, "MB": 1, "B": 0, "/s": 0}
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,8 @@ def at_least(limit: float) -> Target:
 
 def shown(value: float, unit: str) -> str:
     """A value with its unit."""
-    if unit == "us" and value >= 10_000:
-        value, unit = value / 1000, "ms"
-    return f"{value:,.{_DECIMALS[unit]}f} {unit}".replace(" /s", "/s").replace("us", "µs")
+    decimals = 0 if unit == "us" and value >= 1000 else _DECIMALS[unit]
+    return f"{value:,.{decimals}f} {unit}".replace(" /s", "/s").replace("us", "µs")
 
 
 @dataclass
@@ -83,9 +82,10 @@ class Row:
         if not self.samples:
             return [self.name, "-", "", "", "", beside]
         low, high = min(self.samples), max(self.samples)
-        spread = "" if len(self.samples) == 1 else f"{shown(low, self.unit).split()[0]}"
-        if spread:
-            spread = f"{spread.replace('/s', '')} … {shown(high, self.unit)}"
+        spread = ""
+        if len(self.samples) > 1:
+            number = shown(low, self.unit).split()[0].replace("/s", "")
+            spread = f"{number} … {shown(high, self.unit)}"
         target = verdict = ""
         if self.target is not None and self.target.applies:
             sign = "≥" if self.target.least else "≤"
@@ -99,12 +99,16 @@ class Table:
 
     Args:
         title: The measure's name.
+
+    Attributes:
+        note: How long it took, and what disturbed it.
     """
 
     HEAD = ("figure", "median", "range", "target", "verdict", "beside it, in the same rounds")
 
     def __init__(self, title: str) -> None:
         self.title = title
+        self.note = ""
         self.rows: list[Row] = []
 
     def add(
@@ -147,7 +151,7 @@ class Table:
                     content["at_least" if row.target.least else "at_most"] = row.target.limit
                     content["verdict"] = row.target.verdict(row.value)
             rows.append(content)
-        return {"title": self.title, "rows": rows}
+        return {"title": self.title, "note": self.note, "rows": rows}
 
     def __str__(self) -> str:
         lines = [list(self.HEAD), *(row.cells() for row in self.rows)]
@@ -160,4 +164,4 @@ class Table:
             padded.append(middle[3].ljust(widths[4]))
             texts.append("  ".join([first.ljust(widths[0]), *padded, last]).rstrip())
         texts.insert(1, "-" * max(map(len, texts)))
-        return "\n".join(texts)
+        return "\n".join([*texts, f"({self.note})"])

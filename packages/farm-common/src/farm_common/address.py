@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 from .errors import AddressError
 
-__all__ = ["Address", "AddressLike", "parse_address"]
+__all__ = ["UNIX_PATH_LIMIT", "Address", "AddressLike", "parse_address"]
 
 #: What is accepted wherever an address is asked for.
 AddressLike = Union[str, tuple[str, int], "Address"]
