@@ -16,7 +16,7 @@ PUBLIC = {
         NoKernelError ProtocolError SerializationError TaskExecutionError UnsupportedError
         WorkerLostError __version__ parse_address
     """,
-    "farm_common.address": "Address AddressLike parse_address",
+    "farm_common.address": "UNIX_PATH_LIMIT Address AddressLike parse_address",
     "farm_common.connection": "Connection Happening",
     "farm_common.deadline": "Deadline",
     "farm_common.errors": """
