@@ -26,12 +26,22 @@ _MOST = 4096
 class Function:
     """A function as the engine handles it: what to send, and how long its tasks take."""
 
-    __slots__ = ("body", "buffers", "bytecode", "estimate", "ident", "name", "shared")
+    __slots__ = (
+        "__weakref__",
+        "body",
+        "buffers",
+        "bytecode",
+        "estimate",
+        "ident",
+        "name",
+        "shared",
+    )
 
     def __init__(self, shipped: ShippedFunction) -> None:
         self.ident = shipped.ident
         self.body = shipped.ident + shipped.body
-        self.buffers = shipped.buffers
+        # Copies: a captured array may change before the function is sent to the last worker.
+        self.buffers = [bytes(buffer) for buffer in shipped.buffers]
         self.bytecode = shipped.bytecode
         self.shared: Sequence[Shared[Any]] = shipped.shared
         self.name = shipped.name
@@ -63,7 +73,8 @@ class FunctionTable:
         self.protocol = protocol
         self._by_task: dict[int, _Entry] = {}
         self._by_name: dict[str, Function] = {}
-        self._by_ident: dict[bytes, Function] = {}
+        # Weak: what was captured may be large, and be captured only once.
+        self._by_ident: weakref.WeakValueDictionary[bytes, Function] = weakref.WeakValueDictionary()
 
     def find(self, task: Task) -> Function:
         """The function to send for `task`, as it is now.
@@ -90,7 +101,6 @@ class FunctionTable:
         function = self._by_ident.get(shipped.ident)
         if function is None:
             function = Function(shipped)
-            _bound(self._by_ident)
             self._by_ident[shipped.ident] = function
         if isinstance(task, str):
             _bound(self._by_name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dis
 import importlib
 import types
+import weakref
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, Callable, NamedTuple, Union
@@ -153,7 +154,8 @@ class Capture:
     def __init__(self, function: Any) -> None:
         self._cells: list[tuple[types.CellType, Any]] = []
         self._globals: list[tuple[dict[str, Any], str, Any]] = []
-        self._functions: list[tuple[types.FunctionType, Any, Any, Any]] = []
+        # Weak: the function that was shipped may be forgotten; what it captured is held above.
+        self._functions: list[tuple[weakref.ref[types.FunctionType], Any, Any, Any]] = []
         #: Whether all of it is immutable, so that `current` can tell.
         self.stable = self._is_fixed(function, set())
 
@@ -161,9 +163,11 @@ class Capture:
         """Whether the function would be shipped as before; False when that is unknown."""
         if not self.stable:
             return False
-        for function, code, defaults, keywords in self._functions:
+        for reference, code, defaults, keywords in self._functions:
+            function = reference()
             if (
-                function.__code__ is not code
+                function is None
+                or function.__code__ is not code
                 or function.__defaults__ is not defaults
                 or function.__kwdefaults__ is not keywords
             ):
@@ -200,7 +204,9 @@ class Capture:
         if function.__dict__ or function.__kwdefaults__:
             return False
         code = function.__code__
-        self._functions.append((function, code, function.__defaults__, function.__kwdefaults__))
+        self._functions.append(
+            (weakref.ref(function), code, function.__defaults__, function.__kwdefaults__)
+        )
         values: list[Any] = [function.__defaults__]
         for cell in function.__closure__ or ():
             try:
