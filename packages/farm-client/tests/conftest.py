@@ -83,7 +83,12 @@ class PaperServer:
         with self._lock:
             for stream in list(self._open):
                 stream.close()
-        for thread in self._threads:
+        self.join()
+        self._threads[0].join(BOUND)
+
+    def join(self):
+        """Wait until all workers have ended: their clients said goodbye, or are gone."""
+        for thread in self._threads[1:]:
             thread.join(BOUND)
             assert not thread.is_alive(), thread
 

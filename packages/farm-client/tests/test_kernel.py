@@ -1,0 +1,219 @@
+"""Kernels of a server of paper: addresses, the current one, workers that come, go and die."""
+
+import threading
+
+import pytest
+
+import farm_client as farm
+from farm_client.kernel import _listed
+from farm_common.address import parse_address
+from farm_common.frames import Kind
+
+BOUND = 20.0
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("local", ["local"]),
+        (("host", 1), [("host", 1)]),
+        (["a:1", ("b", 2)], ["a:1", ("b", 2)]),
+        (("a:1", "b:2"), ["a:1", "b:2"]),
+        ((("a", 1), ("b", 2)), [("a", 1), ("b", 2)]),
+        ((address for address in ("a:1", "b:2")), ["a:1", "b:2"]),
+        (parse_address("a:1"), [parse_address("a:1")]),
+    ],
+)
+def test_one_address_or_many(given, expected):
+    """A pair of a host and a port is one; every other iterable is many."""
+    assert _listed(given) == expected
+
+
+@pytest.mark.parametrize("bad", [3, None, 1.5, "nonsense", ("host", "port"), [""]])
+def test_bad_addresses(bad):
+    """Quoted, with the forms that are accepted."""
+    with pytest.raises(farm.AddressError, match=r"(?s)bad address .*accepted forms"):
+        farm.make_kernel(bad)
+
+
+@pytest.mark.parametrize("bad", ["x", "", None, "Forward"])
+def test_bad_outputs(bad):
+    """Named, with what it may be."""
+    with pytest.raises(ValueError, match="output is one of 'forward', 'server', 'discard', not"):
+        farm.make_kernel("local", output=bad)
+
+
+def test_other_bad_arguments():
+    """Likewise."""
+    with pytest.raises(TypeError, match="auth is an Authenticator, not 'x'"):
+        farm.make_kernel("local", auth="x")
+    with pytest.raises(ValueError, match="at least one address"):
+        farm.make_kernel([])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        farm.check_kernel,
+        farm.make_channel,
+        farm.kernel_name,
+        farm.kernel_worker_count,
+        farm.task_categories_running,
+        lambda: farm.future(abs, 1),
+        lambda: farm.broadcast_task(abs, 1),
+    ],
+)
+def test_without_a_kernel(call):
+    """The error says how to make one, and how to start a server."""
+    assert farm.current_kernel() is None
+    with pytest.raises(farm.NoKernelError) as caught:
+        call()
+    assert str(caught.value) == (
+        "there is no current kernel. Make one by farm.make_kernel(), which uses this machine, or "
+        "start servers (farm-server 127.0.0.1:11111) and name them: "
+        'farm.make_kernel(["127.0.0.1:11111"])'
+    )
+    farm.end_kernel()
+
+
+def test_the_current_kernel(connect):
+    """The first one is the process's; ``with`` is the context's; a thread sees the process's."""
+    first, second = connect(name="first"), connect(name="second")
+    assert farm.current_kernel() is first
+    with second as entered:
+        assert entered is second
+        assert farm.kernel_name() == "second"
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(farm.kernel_name()))
+        thread.start()
+        thread.join()
+        assert seen == ["first"]
+        with first:
+            assert farm.current_kernel() is first
+        assert farm.current_kernel() is second
+    assert first.ended
+    assert second.ended
+    assert farm.current_kernel() is None
+    third = connect()
+    assert farm.current_kernel() is third
+    assert farm.set_kernel(None) is third
+    assert farm.current_kernel() is None
+    assert farm.set_kernel(third) is None
+
+
+def test_what_the_server_is_told(connect, paper):
+    """The kernel's name, the index of each worker, and where output goes."""
+    connect(name="mine", output="discard")
+    work = [client for client, _ in paper.greeted if client.role == "work"]
+    assert [(c.name, c.index, c.output) for c in work] == [
+        ("mine", 0, "discard"),
+        ("mine", 1, "discard"),
+    ]
+
+
+def test_a_description(connect, paper):
+    """repr tells name, address and state."""
+    kernel = connect(name="mine")
+    assert repr(kernel) == f"<Kernel 'mine' at {paper.address}: 2 workers>"
+    kernel.end()
+    assert repr(kernel) == f"<Kernel 'mine' at {paper.address}: ended>"
+
+
+def test_after_the_end(connect):
+    """Channels cannot be made, tasks not submitted; ending again is no error."""
+    kernel = connect()
+    channel = kernel.make_channel()
+    kernel.end()
+    kernel.end(wait=True)
+    with pytest.raises(farm.NoKernelError, match=r"make another by farm\.make_kernel"):
+        kernel.make_channel()
+    with pytest.raises(farm.KernelEndedError, match="'farm-client' has ended"):
+        channel.submit(abs, 1)
+    with pytest.raises(farm.KernelEndedError):
+        channel.receive()
+    with pytest.raises(farm.KernelEndedError):
+        farm.try_receive_result(channel)
+    with pytest.raises(farm.KernelEndedError):
+        kernel.broadcast_task(abs, 1)
+
+
+def test_the_end_is_said(connect, paper):
+    """Each worker is told goodbye, so that it does not take the end for a loss."""
+    connect().end()
+    paper.join()
+    assert paper.count(Kind.GOODBYE) == 2
+
+
+def test_a_task_that_loses_its_worker(kernel, paper):
+    """Three attempts, and then an error that tells how it died; other tasks are unharmed."""
+    channel, others = kernel.make_channel(), kernel.make_channel()
+    for value in range(20):
+        others.submit(abs, value)
+    channel.submit("paper:die")
+    for value in range(20, 40):
+        others.submit(abs, value)
+    with pytest.raises(farm.WorkerLostError) as caught:
+        channel.receive()
+    error = caught.value
+    assert (error.task, error.attempts) == ("paper:die", 3)
+    assert error.reason == "it exited with status 7"
+    assert sorted(others) == list(range(40))
+    assert kernel.broadcast_task(abs, -1) == [1, 1]
+
+
+def test_connections_that_are_cut(kernel, paper):
+    """What was not answered runs again; what was is not lost."""
+    channel = kernel.make_channel()
+    for value in range(500):
+        channel.submit(abs, value)
+    got = [channel.receive() for _ in range(10)]
+    paper.drop()
+    assert sorted(got + list(channel)) == list(range(500))
+
+
+def test_setup_runs_on_each_worker_and_its_successors(kernel, paper):
+    """Before anything else that the new worker is sent."""
+    assert [index for _, index in kernel.setup("paper:echo", 1)] == [0, 1]
+    channel = kernel.make_channel()
+    channel.submit("paper:die")
+    with pytest.raises(farm.WorkerLostError):
+        channel.receive()
+    assert kernel.broadcast_task("paper:echo", 2) == [(2, 0), (2, 1)]
+    sessions = sum(client.role == "work" for client, _ in paper.greeted)
+    assert sessions == 2 + 3
+    # Each session: the set-up; each of the two at the end: the broadcast; and three attempts.
+    assert sum(paper.tasks().values()) == sessions + 2 + 3
+
+
+def test_a_server_without_an_answer_in_time(folder):
+    """The error names the address and says why."""
+    with pytest.raises(farm.KernelCreationError, match=r"unix://.*/nobody: .*No such file"):
+        farm.make_kernel(f"unix://{folder}/nobody", timeout=0.2)
+
+
+def test_results_above_the_limit_of_a_server(paper, connect):
+    """Arguments that a server would not take fail at submit."""
+    paper.hello = {"frame_limit": 100_000}
+    channel = connect().make_channel()
+    with pytest.raises(farm.SerializationError, match="takes 100000 at most: send them in parts"):
+        channel.submit(len, bytes(100_001))
+    channel.submit(len, bytes(99_000))
+    assert channel.receive() == 99_000
+
+
+def test_a_worker_of_another_interpreter(paper, connect):
+    """What would go as bytecode is refused at submit; the error names the worker and a way out."""
+    paper.hello = {"magic": "00", "implementation": "other", "python": (3, 99, 1)}
+    kernel = connect()
+    channel = kernel.make_channel()
+    for task, args in ((lambda: 1, ()), (len, ([lambda: 1],))):
+        with pytest.raises(farm.SerializationError) as caught:
+            channel.submit(task, *args)
+        text = str(caught.value)
+        assert f"worker 1 at {paper.address} (other 3.99.1) cannot load" in text
+        assert "put it into a module that the servers have, or run the same Python there" in text
+    with pytest.raises(farm.SerializationError):
+        kernel.broadcast_task(lambda: 1)
+    assert len(channel) == 0
+    channel.submit(abs, -1)
+    assert channel.receive() == 1
