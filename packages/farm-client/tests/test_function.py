@@ -130,6 +130,7 @@ def test_captured_values_are_not_kept(table):
     def capturing(data):
         return lambda: data
 
+    gc.collect()
     before = len(gc.get_objects())
     for n in range(1000):
         table.find(capturing(str(n)))
