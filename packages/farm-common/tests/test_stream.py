@@ -33,6 +33,7 @@ from farm_common.stream import (
     connect_stream,
     physical_memory,
     server_handshake,
+    tune,
 )
 from farm_common.testing import FakeClock, client_hello, server_hello, stream_pair
 
@@ -824,3 +825,11 @@ class TestMemory:
         assert physical_memory() > 1 << 26
         monkeypatch.delattr("os.sysconf")
         assert physical_memory() == 1 << 36
+
+
+def test_tuned_connections_find_dead_machines():
+    """Nobody waits for ever for a peer that cannot say goodbye."""
+    with socket.socket() as sock:
+        tune(sock)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -113,11 +113,3 @@ def test_help(capsys):
     ):
         assert part in text
     assert "stdin" not in text
-
-
-def test_the_level_from_the_environment(monkeypatch):
-    """FARM_LOG sets it, where it is a level."""
-    monkeypatch.setenv("FARM_LOG", "INFO")
-    assert cli._default_level() == "info"
-    monkeypatch.setenv("FARM_LOG", "loud")
-    assert cli._default_level() == "warning"

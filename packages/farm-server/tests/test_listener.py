@@ -544,11 +544,3 @@ def test_ending(bench):
     assert not bench.listener.finished
     bench.settle(3.5)
     assert bench.listener.finished
-
-
-def test_keep_alive_finds_dead_machines():
-    """A worker does not wait for ever for a client that cannot say goodbye."""
-    with socket.socket() as sock:
-        module.keep_alive(sock)
-        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -15,6 +15,7 @@ from farm_common.errors import (
     UnsupportedError,
     WorkerLostError,
 )
+from farm_common.logs import set_up_logging
 from farm_common.shipping import Shared
 
 from .__about__ import __version__
@@ -80,3 +81,5 @@ __all__ = [
     "try_receive_result",
     "worker_index",
 ]
+
+set_up_logging()

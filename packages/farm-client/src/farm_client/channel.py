@@ -38,6 +38,8 @@ class Channel:
         capacity: How many tasks may be submitted and not yet received; the next `submit` blocks.
     """
 
+    lasting = True
+
     def __init__(self, engine: Engine, capacity: Optional[int] = None) -> None:
         if capacity is not None and (type(capacity) is not int or capacity < 1):
             raise ValueError(f"a channel's capacity is a whole number above 0, not {capacity!r}")

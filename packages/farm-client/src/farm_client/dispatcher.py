@@ -198,21 +198,22 @@ class Dispatcher:
                 name = job.function.name
                 self._fail([job], WorkerLostError(name, link.label, reason, job.attempts))
         again += waiting
-        home = self.homeless.setdefault(link.index, deque())
+        again += link.pinned
+        link.pinned.clear()
         for job in reversed(again):
             job.cost = -1.0
             if job.sink is not None:
+                if not job.sink.lasting:
+                    name = job.function.name
+                    self._fail([job], WorkerLostError(name, link.label, reason, 1))
+                    continue
                 job.sink.restart(job)
             if job.pin >= 0:
-                home.appendleft(job)
+                self.homeless.setdefault(link.index, deque()).appendleft(job)
             elif job.attempts:
                 self.suspects.appendleft(job)
             else:
                 self.queue.appendleft(job)
-        home.extend(link.pinned)
-        link.pinned.clear()
-        if not home:
-            del self.homeless[link.index]
 
     def take_all(self) -> list[Job]:
         """Give up all tasks that wait."""

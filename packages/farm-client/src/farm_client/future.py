@@ -47,6 +47,7 @@ class Future(futures.Future):  # type: ignore[type-arg]
     _waiters: Any = ()  # lists, once there is a condition: nobody adds to them without it
     _done_callbacks: Any = ()
     pending = 0
+    lasting = True
 
     if TYPE_CHECKING:  # what the base class has, and its type stubs have not
 

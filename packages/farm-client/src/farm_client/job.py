@@ -17,9 +17,12 @@ class Sink(Protocol):
 
     Attributes:
         pending: How many tasks are on their way to it; the engine counts up, the sink down.
+        lasting: Whether somebody waits for it even when its worker is replaced; otherwise it is
+            submitted anew then, and need not be queued again.
     """
 
     pending: int
+    lasting: bool
 
     def start(self, job: Job) -> None:
         """The task was sent to a worker."""

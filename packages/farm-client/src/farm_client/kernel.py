@@ -17,6 +17,7 @@ from farm_common.address import Address, AddressLike, parse_address
 from farm_common.deadline import Deadline
 from farm_common.errors import (
     KernelCreationError,
+    KernelEndedError,
     NoKernelError,
 )
 from farm_common.place import worker_index
@@ -283,6 +284,8 @@ class Kernel:
 class _Replay:
     """The sink of a setup task that runs again on a new worker: nobody waits for it."""
 
+    lasting = False
+
     def __init__(self, index: int) -> None:
         self.pending = 0
         self._index = index
@@ -296,8 +299,10 @@ class _Replay:
         """Nothing to do."""
 
     def fail(self, job: Job, error: BaseException) -> None:
-        """Tell who reads the log."""
-        _log.error("setup task %s failed on worker %d: %s", job.function.name, self._index, error)
+        """Tell who reads the log, unless there is nothing to set up any more."""
+        if not isinstance(error, KernelEndedError):
+            name, index = job.function.name, self._index
+            _log.error("setup task %s failed on worker %d: %s", name, index, error)
 
 
 def make_kernel(

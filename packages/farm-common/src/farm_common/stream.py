@@ -59,6 +59,12 @@ _LAYER_LIMIT = 256 * 1024
 
 _CHUNK = 64 * 1024  # below malloc's mmap threshold: a larger one costs page faults each time
 _SOCKET_BUFFER = 1 << 20
+_KEEP_ALIVE = (
+    ("TCP_KEEPIDLE", None, 60),
+    ("TCP_KEEPINTVL", None, 15),
+    ("TCP_KEEPCNT", None, 4),
+    ("TCP_USER_TIMEOUT", 18 if sys.platform.startswith("linux") else None, 120_000),
+)
 _SEGMENTS = 64  # of one sendmsg; IOV_MAX is 1024 on Linux and at least 16 everywhere
 _PIECE = 1 << 29  # of one sendmsg or recv; some kernels fail from 2 GiB on
 _WRAP_PIECE = 256 * 1024
@@ -317,13 +323,23 @@ def _connect(family: int, place: Any, address: Address, deadline: Deadline) -> s
 
 
 def tune(sock: socket.socket) -> None:
-    """Set the options that every connection of farm has."""
-    if sock.family != getattr(socket, "AF_UNIX", None):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    else:
+    """Set the options that every connection of farm has.
+
+    Both sides notice within two minutes that the other's machine is gone.
+
+    Raises:
+        OSError: Some systems say so when the peer is gone already.
+    """
+    if sock.family == getattr(socket, "AF_UNIX", None):
         # TCP sizes its buffers itself, and a size that is set would turn that off.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, known, value in _KEEP_ALIVE:
+        option = getattr(socket, name, known)  # PyPy does not name all of them
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def connect_stream(

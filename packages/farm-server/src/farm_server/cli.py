@@ -12,18 +12,17 @@ from typing import BinaryIO, NoReturn, Optional
 
 from farm_common.errors import FarmError
 from farm_common.handshake import PROTOCOL_VERSIONS
+from farm_common.logs import LEVELS, environment_level, log_to_stderr
 from farm_common.security import Authenticator
 
 from .__about__ import __version__
 from .limits import parse_size
-from .server import log_to_stderr, serve
+from .server import serve
 from .settings import MAX_CONNECTIONS, make_settings
 
 __all__ = ["main"]
 
 DEFAULT_ADDRESS = "127.0.0.1:11111"
-
-LEVELS = ("debug", "info", "warning", "error", "critical")
 
 DESCRIPTION = """\
 Listen for clients of farm and execute their tasks, in one worker process for each connection.
@@ -193,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
         "--log-level",
         type=str.lower,
         choices=LEVELS,
-        default=_default_level(),
+        default=environment_level() or "warning",
         metavar="L",
         help=f"{', '.join(LEVELS)}; on stderr (default: $FARM_LOG or warning)",
     )
@@ -203,11 +202,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--then-stderr", type=int, help=argparse.SUPPRESS)
     add("--auth-from-stdin", action="store_true", help=argparse.SUPPRESS)
     return parser
-
-
-def _default_level() -> str:
-    level = os.environ.get("FARM_LOG", "").lower()
-    return level if level in LEVELS else "warning"
 
 
 def _version() -> str:

@@ -413,7 +413,10 @@ class Listener:
         except OSError as error:
             self._cannot_start(arrival, slot, error)
             return
-        keep_alive(arrival.sock)
+        try:
+            tune(arrival.sock)
+        except OSError:
+            pass  # the client is gone already, which reading will tell
         pipe.setblocking(False)
         birth = Birth(
             sock=arrival.sock,
@@ -633,23 +636,3 @@ class Listener:
 def interpreter_name() -> str:
     """This interpreter in two words, for people."""
     return f"{sys.implementation.name} {'.'.join(map(str, sys.version_info[:3]))}"
-
-
-def keep_alive(sock: socket.socket) -> None:
-    """Set farm's options, and notice within two minutes that a client's machine is gone."""
-    options = (
-        ("TCP_KEEPIDLE", None, 60),
-        ("TCP_KEEPINTVL", None, 15),
-        ("TCP_KEEPCNT", None, 4),
-        ("TCP_USER_TIMEOUT", 18 if sys.platform.startswith("linux") else None, 120_000),
-    )
-    try:
-        tune(sock)
-        if sock.family == socket.AF_UNIX:
-            return
-        for name, known, value in options:
-            option = getattr(socket, name, known)  # PyPy does not name all of them
-            if option is not None:
-                sock.setsockopt(socket.IPPROTO_TCP, option, value)
-    except OSError:
-        pass  # some systems say so when the client is gone already; reading will tell

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Optional, Union, final
 
 from farm_common.address import AddressLike
+from farm_common.logs import log_to_stderr
 from farm_common.security import Authenticator
 
 from .settings import MAX_CONNECTIONS, Settings, make_settings
@@ -189,20 +190,3 @@ def serve(
         for endpoint in endpoints:
             endpoint.close()
         restore_descriptors(before)
-
-
-def log_to_stderr(level: str) -> None:
-    """Show what the server logs, from a level on.
-
-    Raises:
-        ValueError: There is no such level.
-    """
-    handler = logging.StreamHandler()
-    handler.setFormatter(
-        logging.Formatter("%(asctime)s %(name)s[%(process)d] %(levelname)s %(message)s")
-    )
-    tree = logging.getLogger("farm")
-    tree.setLevel(level.upper())
-    if not tree.handlers:
-        tree.addHandler(handler)
-    tree.propagate = False

@@ -1,0 +1,50 @@
+"""The logging tree ``farm.*``: silent below ERROR, unless the environment says otherwise."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Optional
+
+__all__ = ["LEVELS", "environment_level", "log_to_stderr", "set_up_logging"]
+
+#: What ``FARM_LOG`` may be.
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+_FORMAT = "%(asctime)s %(name)s[%(process)d] %(levelname)s %(message)s"
+
+
+def environment_level() -> Optional[str]:
+    """The level that ``FARM_LOG`` names, or None."""
+    level = os.environ.get("FARM_LOG", "").lower()
+    return level if level in LEVELS else None
+
+
+def log_to_stderr(level: str) -> None:
+    """Show on standard error what farm logs, from a level on.
+
+    Raises:
+        ValueError: There is no such level.
+    """
+    tree = logging.getLogger("farm")
+    tree.setLevel(level.upper())
+    if not tree.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter(_FORMAT))
+        tree.addHandler(handler)
+    tree.propagate = False
+
+
+def set_up_logging() -> None:
+    """Give the tree the level that a library should have: what ``FARM_LOG`` says, or ERROR.
+
+    A program that configured the logger ``farm`` itself, before or after, has its way.
+    """
+    tree = logging.getLogger("farm")
+    if tree.level != logging.NOTSET or tree.handlers:
+        return
+    level = environment_level()
+    if level is None:
+        tree.setLevel(logging.ERROR)
+    else:
+        log_to_stderr(level)
