@@ -62,6 +62,9 @@ _LENGTH = struct.Struct("!I")
 
 _NO_KEYWORDS: dict[str, Any] = {}
 
+# Looked up once: they are written for each task.
+_TASK, _STARTED, _DONE, _BUSY = Slot.TASK, Slot.STARTED, Slot.DONE, Slot.BUSY
+
 #: Bodies up to this size are sliced by copying, which is faster than a view.
 _COPY = 4096
 
@@ -168,6 +171,7 @@ class Worker:
         self._sent_at = perf_counter_ns()
         self._ident = 0  # of the task that was started last
         self._done = 0
+        self._busy = 0  # ns
         self._monitor: Optional[_Monitor] = None
 
     # the main thread
@@ -230,22 +234,23 @@ class Worker:
         """Execute the tasks of one frame and gather their results."""
         words, lock, values = self._words, self._lock, self._values
         ident = frame.ident
-        words[Slot.TASK] = ident + 1  # unpacking arguments may already kill the process
+        words[_TASK] = ident + 1  # unpacking arguments may already kill the process
         try:
             function, batch = self._decode(frame)
         except BaseException as error:
-            self._fail(frame.ident, max(1, frame.count), error, 0, skip=2)
+            words[_TASK] = 0
+            self._fail(ident, max(1, frame.count), error, 0, skip=2)
             return
         if function.mean is None or function.mean > _SHORT:
             self.flush()
         call: Optional[Callable[..., Any]] = None
+        value: Any = None
         begun = started = perf_counter_ns()
         for args, keywords in batch:
             self._ident = ident
-            words[Slot.STARTED] = started
-            words[Slot.TASK] = ident + 1
+            words[_STARTED] = started
+            words[_TASK] = ident + 1
             failure: Optional[BaseException] = None
-            value: Any = None
             lock.release()
             try:
                 if call is None:
@@ -260,6 +265,7 @@ class Worker:
             ended = perf_counter_ns()
             if failure is not None:
                 self._fail(ident, 1, failure, ended - started, skip=1)
+                failure = None  # its traceback refers to this frame
             elif type(value) in _SMALL or (type(value) in _SIZED and len(value) <= _SMALL_SIZE):
                 if not values:
                     self._first = ident
@@ -267,15 +273,15 @@ class Worker:
                 self._elapsed += ended - started
             else:
                 self._give(ident, value, ended - started)
+            value = None  # it may be large, and the next may need its room
             ident += 1
             started = ended
             if ended - self._sent_at > _STALE:
                 self.flush()
                 started = perf_counter_ns()
-        words[Slot.TASK] = 0
         self._done += len(batch)
-        words[Slot.DONE] = self._done
-        words[Slot.BUSY] += started - begun
+        self._busy += started - begun
+        words[_TASK], words[_DONE], words[_BUSY] = 0, self._done, self._busy
         function.took((started - begun) / len(batch))
 
     def _decode(self, frame: Frame) -> tuple[_Function, Any]:
@@ -402,7 +408,7 @@ class Worker:
         if self._values:
             self._close_run()
         self._sent_at = perf_counter_ns()
-        if self._output is not None:
+        if self._output is not None and self._output.descriptors:
             # What a task printed precedes its result.
             self._segments[:0] = self._output.take(self._connection, self._ident, during)
         if self._segments:
