@@ -203,6 +203,8 @@ class Worker:
                 self._lock.acquire()
                 if monitor is not None:
                     monitor.wake()
+            if self._connection.state is not State.OPEN:
+                return  # goodbye: nobody wants the results of what came with it
             for happening in happenings:
                 self.handle(happening)
 
@@ -226,6 +228,7 @@ class Worker:
                 self._shared.drop(ident)
                 self._functions.pop(ident, None)
         elif kind == Kind.PING:
+            self._close_run()  # its answer says that the tasks before it are done
             self._segments += self._connection.send(Kind.PONG, ident=happening.ident)
         elif kind in (Kind.STATUS, Kind.DRAIN):
             raise ProtocolError(f"a {happening.name} frame in a connection for work")

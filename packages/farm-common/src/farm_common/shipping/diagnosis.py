@@ -96,7 +96,7 @@ def _all_parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield "its arguments", value.args
         yield "its keyword arguments", value.keywords
     reduce = getattr(type(value), "__reduce__", None)
-    if isinstance(reduce, types.FunctionType):
+    if isinstance(reduce, types.FunctionType) and reduce is not object.__reduce__:
         return  # its own way to travel, which need not be by its attributes, is what failed
     if not isinstance(value, (type, types.FunctionType, types.ModuleType)):
         yield from _attributes(value)

@@ -1,0 +1,539 @@
+"""Values, functions, errors and shared values become bytes and come back."""
+
+import abc
+import collections
+import functools
+import gc
+import json
+import operator
+import pickle
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farm_common.errors import FarmError, InvalidTaskError, ProtocolError, SerializationError
+from farm_common.shipping import (
+    Capture,
+    Shared,
+    SharedStore,
+    load_function,
+    pack,
+    pack_exception,
+    ship_function,
+    unpack,
+    unpack_exception,
+)
+from farm_common.shipping.functions import global_names, task_name
+from farm_common.shipping.pickling import is_importable
+
+PROTOCOL = 5
+
+
+class Importable:
+    """Found by its name, in this process."""
+
+    def __init__(self, value=0):
+        self.value = value
+
+    def __eq__(self, other):
+        return type(other) is type(self) and other.value == self.value
+
+    __hash__ = None
+
+
+def importable(x):
+    """Found by its name, in this process."""
+    return x + 1
+
+
+def there_and_back(value):
+    """The value as the other side has it."""
+    parcel = pack(value, PROTOCOL, "it")
+    return unpack(parcel.body, [bytes(buffer) for buffer in parcel.buffers])
+
+
+def shipped(task):
+    """The task as the other side has it."""
+    function = ship_function(task, PROTOCOL)
+    return load_function(function.body, function.buffers)
+
+
+# values
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary(),
+    lambda inner: (
+        st.lists(inner)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(), inner)
+        | st.frozensets(st.integers())
+    ),
+    max_leaves=20,
+)
+
+
+@given(values)
+def test_any_plain_value_comes_back(value):
+    """Equal, without bytecode and without buffers when small."""
+    parcel = pack(value, PROTOCOL, "it")
+    assert not parcel.bytecode
+    assert unpack(parcel.body, parcel.buffers) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "bytecode"),
+    [
+        (Importable(3), False),
+        ([importable, Importable, abs, len], False),
+        (list[int], False),
+        (collections.OrderedDict(a=1), False),
+        (functools.partial(importable, 1), False),
+        (lambda: 1, True),
+        ([{"a": lambda: 1}], True),
+        (type("Local", (), {}), True),
+    ],
+)
+def test_what_needs_bytecode_is_marked(value, bytecode):
+    """Only what the other side could not find by its name."""
+    assert pack(value, PROTOCOL, "it").bytecode is bytecode
+
+
+def test_large_buffers_stay_out_of_the_pickle():
+    """As views of the value's own memory; small ones go inside."""
+    large, small = bytearray(1 << 16), bytearray(100)
+    parcel = pack([pickle.PickleBuffer(large), pickle.PickleBuffer(small)], PROTOCOL, "it")
+    assert [len(buffer) for buffer in parcel.buffers] == [1 << 16]
+    large[0] = 7
+    assert parcel.buffers[0][0] == 7
+    assert len(parcel.body) < 1000
+
+
+def test_a_pickler_that_failed_leaves_nothing_behind():
+    """Neither a memo, nor a buffer, nor a shared value, for what is packed next."""
+    held = [1, 2]
+    for _ in range(3):
+        with pytest.raises(SerializationError):
+            pack([held, pickle.PickleBuffer(bytes(1 << 16)), Shared(1), LOCK], 5, "it")
+        parcel = pack(held, PROTOCOL, "it")
+        assert (unpack(parcel.body), list(parcel.buffers), list(parcel.shared)) == (held, [], [])
+        assert there_and_back([held, held]) == [held, held]
+
+
+def test_packing_inside_of_packing():
+    """A value whose reduction packs something itself."""
+
+    class Nested(Importable):
+        def __reduce__(self):
+            return operator.add, (unpack(pack(1, PROTOCOL, "inner").body), 2)
+
+    assert there_and_back([Nested(), Nested()]) == [3, 3]
+
+
+def test_threads_do_not_share_a_pickler():
+    """Many pack at the same time."""
+    failed = []
+
+    def work(seed):
+        for value in range(300):
+            if there_and_back([seed] * value) != [seed] * value:
+                failed.append(seed)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+
+
+class Slotted:
+    """Attributes without a ``__dict__``."""
+
+    __slots__ = ("inner",)
+
+    def __init__(self, inner):
+        self.inner = inner
+
+
+class Plain:
+    """Attributes."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+
+class Unsendable:
+    """What no interpreter can pickle: some can do it with locks, generators and files."""
+
+    def __getstate__(self):
+        raise TypeError("cannot pickle it")
+
+
+LOCK = Unsendable()
+
+
+def over(x):
+    """A closure."""
+    return lambda: x
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        (LOCK, ""),
+        ([0, LOCK], "it -> [1]: "),
+        ({"a": {"b": LOCK}}, "it -> ['a'] -> ['b']: "),
+        ((Plain([LOCK]),), "it -> [0] -> attribute .inner -> [0]: "),
+        (Slotted(LOCK), "it -> attribute .inner: "),
+        (functools.partial(print, LOCK), "it -> its arguments -> [0]: "),
+        (Plain(LOCK).__init__, "it -> its object -> attribute .inner: "),
+        ((lambda a=LOCK: a), "it -> <lambda> -> defaults -> [0]: "),
+        (over(LOCK), "it -> closure of <lambda> -> cell 'x': "),
+    ],
+)
+def test_what_cannot_travel_is_named(value, path):
+    """With the path to it, its type, and the reason."""
+    with pytest.raises(SerializationError) as caught:
+        pack(value, PROTOCOL, "it")
+    name = f"{__name__}.Unsendable"
+    assert str(caught.value) == f"it cannot be sent: {path}a {name}: cannot pickle it"
+
+
+def test_an_object_with_its_own_way_to_travel():
+    """Its attributes are not looked at: the reason is the one that it gives."""
+
+    class Private(Plain):
+        def __reduce__(self):
+            raise FarmError("do something else")
+
+    with pytest.raises(SerializationError, match=r"\[0\]: a .*Private: do something else"):
+        pack([Private(LOCK)], PROTOCOL, "it")
+
+
+def test_what_is_nested_too_deeply():
+    """Is named as such."""
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(SerializationError, match="it is nested too deeply; send it as a flatter"):
+        pack(deep, PROTOCOL, "it")
+    while deep:
+        deep = deep[0]
+
+
+# functions
+
+
+@pytest.mark.parametrize(
+    ("task", "arguments", "result"),
+    [
+        (importable, (1,), 2),
+        ("math:hypot", (3, 4), 5),
+        (abs, (-1,), 1),
+        (dict, ([(1, 2)],), {1: 2}),
+        (Importable, (3,), Importable(3)),
+        ("a,b".split, (",",), ["a", "b"]),
+        (functools.partial(pow, 2), (3,), 8),
+        (lambda x: x * 2, (4,), 8),
+        (collections.OrderedDict.fromkeys, ("a",), {"a": None}),
+    ],
+)
+def test_tasks_come_back(task, arguments, result):
+    """And do the same."""
+    assert shipped(task)(*arguments) == result
+
+
+def test_equal_functions_have_equal_ids():
+    """By content, so that each is sent once."""
+
+    def make(n):
+        return lambda: n
+
+    assert ship_function(make(1), 5).ident == ship_function(make(1), 5).ident
+    assert ship_function(make(1), 5).ident != ship_function(make(2), 5).ident
+    assert ship_function("math:hypot", 5).ident != ship_function("math:sin", 5).ident
+
+
+def test_by_name_wherever_possible():
+    """Then no bytecode travels."""
+    for task in (importable, Importable, "math:hypot"):
+        function = ship_function(task, PROTOCOL)
+        assert function.body[:1] == b"N"
+        assert not function.bytecode
+    assert ship_function(lambda: 1, PROTOCOL).bytecode
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"Nno_such_module_x:f", ModuleNotFoundError),
+        (b"Nmath:nothing", AttributeError),
+        (b"Nmath:pi", InvalidTaskError),
+        (b"Xabc", InvalidTaskError),
+        (b"", InvalidTaskError),
+        (b"Pabc", (pickle.UnpicklingError, IndexError)),
+    ],
+)
+def test_functions_that_cannot_be_loaded(body, kind):
+    """Each raises what says why."""
+    with pytest.raises(kind):
+        load_function(body, ())
+
+
+@pytest.mark.parametrize(
+    "task", ["abs", "a.b", "", ":", "a:", ":b", "a b:c", "a:b c", "1:2", "a::b"]
+)
+def test_strings_that_name_no_task(task):
+    """The error shows the form."""
+    with pytest.raises(InvalidTaskError, match=r"names no task: write 'package\.module:qualified"):
+        task_name(task)
+
+
+def test_names_for_people():
+    """Of everything that can be a task."""
+    assert task_name(importable) == "importable"
+    assert task_name("m:f") == "m:f"
+    assert task_name(functools.partial(abs)) == "partial"
+    assert task_name(Importable) == "Importable"
+    with pytest.raises(InvalidTaskError, match="3 is not a task: submit a callable, or a string"):
+        task_name(3)
+
+
+def test_what_can_be_imported():
+    """Found under its name in a module that has a loader, and the same object."""
+
+    def local():
+        pass
+
+    assert is_importable(importable)
+    assert is_importable(abs)
+    assert is_importable(ValueError)
+    assert is_importable(abc.ABC)
+    assert not is_importable(local)
+    assert not is_importable(lambda: 1)
+    impostor = type("Importable", (), {"__module__": __name__})
+    assert not is_importable(impostor)
+    main = type("Local", (), {"__module__": "__main__"})
+    assert not is_importable(main)
+
+
+def test_global_names():
+    """Also of functions inside the function; not of attributes."""
+
+    def f():
+        return [ONE for _ in range(TWO.three)]  # noqa: F821
+
+    assert global_names(f.__code__) == {"ONE", "TWO", "range"}
+
+
+@pytest.mark.parametrize(
+    ("captured", "stable"),
+    [
+        (1, True),
+        ("text", True),
+        (None, True),
+        ((1, ("a", None)), True),
+        (abs, True),
+        (importable, True),
+        (Importable, True),
+        (collections, True),
+        ([1], False),
+        ({}, False),
+        (([],), False),
+        (Importable(), False),
+        (bytearray(b"x"), False),
+    ],
+)
+def test_what_a_capture_can_watch(captured, stable):
+    """Whatever cannot change in place."""
+
+    def task():
+        return captured
+
+    capture = Capture(task)
+    assert capture.stable is stable
+    assert capture.current() is stable
+
+
+def test_a_capture_does_not_hold_its_function():
+    """Once that is gone, it is not current."""
+    capture = Capture(lambda: 1)
+    while gc.collect():
+        pass
+    assert not capture.current()
+
+
+def test_a_capture_notices():
+    """A cell that is set anew, or emptied; defaults; code; functions inside."""
+    n = 1
+
+    def inner():
+        return n
+
+    def outer():
+        return inner()
+
+    def again():
+        return [inner]
+
+    capture = Capture(outer)
+    assert capture.current()
+    n = 2
+    assert not capture.current()
+    capture = Capture(outer)
+    inner.__defaults__ = (1,)
+    assert not capture.current()
+    capture = Capture(outer)
+    outer.__code__ = again.__code__
+    assert not capture.current()
+
+
+# errors
+
+
+def test_an_error_comes_back():
+    """With its text, its traceback and itself."""
+    try:
+        importable("x")
+    except TypeError as error:
+        body, bytecode = pack_exception(error, PROTOCOL)
+    assert not bytecode
+    report, description, original = unpack_exception(body, load=True)
+    assert report.startswith("TypeError: can only concatenate") or "TypeError" in report
+    assert "in importable" in description
+    assert type(original) is TypeError
+    assert unpack_exception(body, load=False)[2] is None
+
+
+class Broken(Exception):
+    """Its text cannot be made."""
+
+    def __str__(self):
+        raise KeyboardInterrupt
+
+    __repr__ = __str__
+
+
+class TwoArguments(Exception):
+    """It cannot be rebuilt."""
+
+    def __init__(self, one, two):
+        super().__init__("one")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (Broken(), "Broken"),
+        (TwoArguments(1, 2), "TwoArguments: one"),
+        (ValueError(LOCK), "ValueError: <"),
+        (ValueError("\udcff"), "ValueError"),
+        (SystemExit(3), "SystemExit: 3"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+    ],
+)
+def test_errors_that_are_difficult(error, text):
+    """Their text is always there; they themselves need not be."""
+    body, _ = pack_exception(error, PROTOCOL)
+    report, description, original = unpack_exception(body, load=True)
+    assert text in report
+    assert isinstance(description, str)
+    assert original is None or type(original) is type(error)
+
+
+def test_a_long_traceback_is_cut():
+    """Its beginning and its end remain."""
+
+    def deep(n):
+        return deep(n - 1) if n else 1 / 0
+
+    try:
+        exec("def f(n):\n    return f(n - 1) + 1 if n else g(n)", names := {"g": deep})
+        for _ in range(20):
+            exec(f"def f{_}(n):\n    return f(n)", names)
+        names["f"](300)
+    except ZeroDivisionError as error:
+        error.args = ("x" * 50_000,)
+        body, _ = pack_exception(error, PROTOCOL)
+    _, description, _ = unpack_exception(body, load=False)
+    assert len(description) < 21_000
+    assert "\n  ...\n" in description
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"\0\0\0\1", b"\0\0\0\2{}", b"\xff\xff\xff\xff{}", b"\0\0\0\2[]", b"\0\0\0\4null"],
+)
+def test_malformed_errors(body):
+    """Are a ProtocolError."""
+    with pytest.raises(ProtocolError, match="malformed"):
+        unpack_exception(body, load=True)
+
+
+def test_an_exception_that_is_none():
+    """A peer that sends another object has sent no exception."""
+    text = json.dumps({"report": "r", "description": "d"}).encode()
+    body = len(text).to_bytes(4, "big") + text + pickle.dumps("not an exception")
+    assert unpack_exception(body, load=True) == ("r", "d", None)
+    assert unpack_exception(body[:-3], load=True) == ("r", "d", None)
+
+
+# shared values
+
+
+def test_a_shared_value_travels_as_its_id():
+    """Who packs it learns that the value is needed, once."""
+    shared = Shared(list(range(100_000)))
+    parcel = pack([shared, {"a": shared}], PROTOCOL, "it")
+    assert list(parcel.shared) == [shared]
+    assert len(parcel.body) < 1000
+    assert unpack(parcel.body)[0] is shared  # here it is the one that went out
+
+
+def test_a_function_that_captured_one():
+    """The same."""
+    shared = Shared([1])
+    assert list(ship_function(lambda: shared.value, PROTOCOL).shared) == [shared]
+
+
+def test_it_does_not_travel_alone():
+    """Outside of tasks, nobody would send the value."""
+    with pytest.raises(FarmError, match="travels only inside a task"):
+        pickle.dumps(Shared(1))
+
+
+def test_a_store():
+    """Loads a value when it is first asked for, and once; forgets it when told."""
+    store = SharedStore()
+    loads = []
+    store.put(b"1" * 16, lambda: loads.append(1) or "value")
+    assert loads == []
+    assert [store.get(b"1" * 16) for _ in range(2)] == ["value"] * 2
+    assert loads == [1]
+    store.drop(b"1" * 16)
+    store.drop(b"1" * 16)
+    with pytest.raises(FarmError, match="released"):
+        store.get(b"1" * 16)
+
+
+def test_release():
+    """Whoever keeps a copy is told, once; afterwards there is no value."""
+    shared = Shared(1)
+    told = []
+    shared.on_release(told.append)
+    shared.on_release(told.append)
+    shared.release()
+    shared.release()
+    assert told == [shared]
+    with pytest.raises(FarmError, match="was released"):
+        _ = shared.value
+    with pytest.raises(SerializationError, match="was released"):
+        pack(shared, PROTOCOL, "it")
+    assert "released" in repr(shared)
