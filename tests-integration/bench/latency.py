@@ -13,6 +13,11 @@ future
     ``future(abs, -5).result()``.
 Pool.apply
     Of a `multiprocessing.Pool`; its pipes are the same whatever the transport.
+
+Where the system puts the two ends makes more of a difference than anything else: a ping-pong of two
+blocking processes may take 12 µs while they share a processor and 80 while they do not, because
+an idle processor must be woken up each time, and it changes from round to round. So the
+two are also compared where both ends are held on one processor (*together*), and on two (*apart*).
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ from typing import Any, Callable, NamedTuple
 from effort import Effort
 from farms import TRANSPORTS, Farm
 from peers import make_pool
+from placement import POSSIBLE, placed
 from raw import Caller
 from table import Table, at_most
 
@@ -81,6 +87,17 @@ def _measure(table: Table, effort: Effort, transport: str) -> None:
             rounds=effort.of(9, 3),
             warmups=2,
         )
+        pids = [raw.pid, *(info.pid for info in kernel.workers())]
+        pinned = {}
+        for name, apart in (("together", False), ("apart", True)) if POSSIBLE else ():
+            with placed(pids, apart):
+                pinned[name] = effort.interleave(
+                    {
+                        "raw": lambda: trips(lambda: raw.call("abs", -5), count),
+                        "submit_task": lambda: trips(by_channel, count),
+                    },
+                    rounds=effort.of(7, 3),
+                )
     ways = {name: Trips(*zip(*each)) for name, each in samples.items()}
     bound, peer = ways["raw"], ways["Pool"]
     for name in ("submit_task", "future"):
@@ -91,3 +108,10 @@ def _measure(table: Table, effort: Effort, transport: str) -> None:
         table.compare(f"{prefix}p50 over Pool.apply", ours.p50, peer.p50, at_most(1.0))
         table.add(f"{prefix}p99", "us", ours.p99, raw=bound.p99, Pool_apply=peer.p99)
         table.add(f"{prefix}CPU", "us", ours.cpu, raw=bound.cpu, Pool_apply=peer.cpu)
+    for name, samples in pinned.items():
+        ours50, raw50 = ([trip.p50 for trip in samples[each]] for each in ("submit_task", "raw"))
+        prefix = f"{transport}, {name}, submit_task: p50"
+        table.add(prefix, "us", ours50, raw=raw50)
+        table.compare(f"{prefix} over raw", ours50, raw50, at_most(2.0))
+    if not pinned:
+        table.skip(f"{transport}, together and apart", "processes cannot be placed here")

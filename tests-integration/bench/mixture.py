@@ -2,9 +2,9 @@
 
 Twenty tasks of 0.1 ms arrive together every 10 ms, and one of 80 ms every 250 ms, in the middle of
 the twenty. All of them sleep, so that the figure is about scheduling and not about who gets a
-processor. That is half of what two workers can do at most: a sleep of 0.1 ms takes 0.2 ms, so it
-is a sixth of them in short tasks, and a sixth in long ones. The stream is open: tasks arrive on
-time, whatever became of those before.
+processor. That is about a third of what two workers can do: a sleep of 0.1 ms takes 0.2 ms, which
+makes a fifth of them in short tasks, and long ones are a sixth. The stream is open: tasks arrive
+on time, whatever became of those before.
 
 The figure is the 99th percentile of the short tasks' latency: from the moment when the task arrived
 to the moment when the program has its result. Two programs see the same stream of arrivals:

@@ -28,12 +28,16 @@ class Raw:
     Args:
         transport: "unix" or "tcp".
         serve: What the child does with its end; it returns when the socket is closed.
+
+    Attributes:
+        sock: This end.
+        pid: The child.
     """
 
     def __init__(self, transport: str, serve: Callable[[socket.socket], None]) -> None:
         self.sock, theirs = _connected(transport)
-        self._pid = os.fork()
-        if self._pid == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
             try:
                 self.sock.close()
                 serve(theirs)
@@ -52,8 +56,8 @@ class Raw:
     ) -> None:
         self.sock.close()
         # Children forked later hold this end too, so closing it may not be noticed.
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
 
 
 def _connected(transport: str) -> tuple[socket.socket, socket.socket]:
