@@ -32,10 +32,12 @@ PUBLIC = {
         ClientHello Hello MAGIC NEW_SESSION Offer PREAMBLE_SIZE PROTOCOL_VERSIONS Preamble Refusal
         SESSION_SIZE Select ServerHello check_magic common_version decode_json encode_json
     """,
+    "farm_common.logs": "LEVELS environment_level log_to_stderr set_up_logging",
+    "farm_common.memory": "allocate trim",
     "farm_common.security": "Authenticator Layer NoAuth PlainLayer find_authenticator",
     "farm_common.states": "Event Role State TRANSITIONS next_state",
     "farm_common.stream": """
-        Greeting HANDSHAKE_SECONDS Stream allocate client_handshake connect connect_stream
+        Greeting HANDSHAKE_SECONDS Stream client_handshake connect connect_stream
         physical_memory server_handshake tune
     """,
     "farm_common.testing": "ConnectionPair FakeClock client_hello cut server_hello stream_pair",

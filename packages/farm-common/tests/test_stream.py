@@ -5,7 +5,6 @@ import socket
 import struct
 import sys
 import threading
-import types
 
 import pytest
 
@@ -27,7 +26,6 @@ from farm_common.handshake import Offer, Preamble, Refusal, Select
 from farm_common.security import Authenticator
 from farm_common.states import Role
 from farm_common.stream import (
-    allocate,
     client_handshake,
     connect,
     connect_stream,
@@ -801,25 +799,6 @@ class TestConnect:
 
 
 class TestMemory:
-    def test_allocate(self):
-        """Memory has the size asked for, and can be written to."""
-        for size in (0, 1, 100_000):
-            view = memoryview(allocate(size)).cast("B")
-            assert (len(view), view.readonly) == (size, False)
-
-    def test_numpy_while_it_is_imported(self, monkeypatch):
-        """NumPy is used only when it is there as a whole."""
-        monkeypatch.setitem(sys.modules, "numpy", types.ModuleType("numpy"))
-        assert type(allocate(100_000)) is bytearray
-
-    def test_numpy(self, monkeypatch):
-        """Where somebody imported NumPy, its memory is used for what is large."""
-        numpy = types.ModuleType("numpy")
-        numpy.empty = lambda size, kind: (size, kind)
-        monkeypatch.setitem(sys.modules, "numpy", numpy)
-        assert allocate(100_000) == (100_000, "u1")
-        assert type(allocate(1000)) is bytearray
-
     def test_physical(self, monkeypatch):
         """The machine has some memory, and where it does not tell, plenty is assumed."""
         assert physical_memory() > 1 << 26

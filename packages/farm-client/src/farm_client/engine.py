@@ -124,7 +124,8 @@ class Engine(Handover):
             else:
                 queue = dispatcher.low if options is not None and options.low else dispatcher.queue
                 queue.append(job)
-                step = self._send_soon(len(queue), hurry, now)
+                large = parcel is not None and bool(parcel.buffers)
+                step = self._send_soon(len(queue), hurry, large, now)
         if step:
             self._step()
         if self._calls:
@@ -135,13 +136,15 @@ class Engine(Handover):
             interrupts.raise_pending()
         return job
 
-    def _send_soon(self, length: int, hurry: bool, now: float) -> bool:
+    def _send_soon(self, length: int, hurry: bool, large: bool, now: float) -> bool:
         """See to it that queued tasks are sent; return whether the caller must read first."""
         dispatcher = self._dispatcher
         if not (dispatcher.idle or dispatcher.partial):
             return length % _BURST == 0
-        # Only an idle worker is worth a system call for less than a burst.
-        if length >= _BURST or (dispatcher.idle and not hurry):
+        # Only an idle worker is worth a system call for less than a burst; and a large argument
+        # that is not sent now has to be copied.
+        idle = dispatcher.idle or not dispatcher.partial[-1].inflight
+        if large or length >= _BURST or (idle and not hurry):
             self._sent_at = now
             self._activity += 1
             dispatcher.fill()

@@ -48,6 +48,8 @@ from threading import get_ident
 from time import monotonic, perf_counter, sleep
 from typing import Any, Callable, Optional
 
+from farm_common.memory import trim
+
 from . import interrupts
 from .interrupts import protected
 from .poller import Bell, make_poller
@@ -298,6 +300,8 @@ class Handover(ABC):
 
     def _lead(self) -> None:
         """Read for those who do not wait, until a thread waits or submits a lot."""
+        if not self.unfinished:
+            trim()
         seen = self._activity
         while True:
             self._process(self._poll(None), self._pump)

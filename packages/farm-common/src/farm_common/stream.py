@@ -35,6 +35,7 @@ from .handshake import (
     Select,
     ServerHello,
 )
+from .memory import allocate
 from .security import Authenticator, Layer
 from .states import Role
 
@@ -42,7 +43,6 @@ __all__ = [
     "HANDSHAKE_SECONDS",
     "Greeting",
     "Stream",
-    "allocate",
     "client_handshake",
     "connect",
     "connect_stream",
@@ -68,20 +68,6 @@ _KEEP_ALIVE = (
 _SEGMENTS = 64  # of one sendmsg; IOV_MAX is 1024 on Linux and at least 16 everywhere
 _PIECE = 1 << 29  # of one sendmsg or recv; some kernels fail from 2 GiB on
 _WRAP_PIECE = 256 * 1024
-
-
-def allocate(size: int) -> Any:
-    """Writable memory of `size` bytes, not set to zero where that can be had.
-
-    Zeroing halves the speed of receiving large values. Only NumPy hands out memory as it comes,
-    so it is used where somebody else has imported it already: where large values are arrays.
-    """
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and size > _CHUNK:
-        empty = getattr(numpy, "empty", None)  # absent while NumPy itself is being imported
-        if empty is not None:
-            return empty(size, "u1")
-    return bytearray(size)
 
 
 def physical_memory() -> int:

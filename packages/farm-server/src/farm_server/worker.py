@@ -37,6 +37,7 @@ from farm_common.frames import (
 )
 from farm_common.handshake import ClientHello, decode_json
 from farm_common.interpreter import bytecode_of, hello_fields, own_bytecode
+from farm_common.memory import trim
 from farm_common.place import enter_worker
 from farm_common.security import PlainLayer
 from farm_common.shipping import (
@@ -205,8 +206,8 @@ class Worker:
                     monitor.wake()
             if self._connection.state is not State.OPEN:
                 return  # goodbye: nobody wants the results of what came with it
-            for happening in happenings:
-                self.handle(happening)
+            while happenings:  # and keep none: their memory is received into again
+                self.handle(happenings.pop(0))
 
     def handle(self, happening: Happening) -> None:
         """Do what one frame asks for."""
@@ -473,6 +474,8 @@ class _Monitor(threading.Thread):
             # The main thread sets `idle` to False and then looks at `_asleep`, this one sets
             # `_asleep` and then looks at `idle`: one of them sees the other.
             timeout: Optional[int] = _TICK if not self._asleep or not self.idle else None
+            if timeout is None:
+                trim()
             for descriptor, _ in self._poll.poll(timeout):
                 if descriptor == self._bell:
                     os.read(self._bell, 64)
