@@ -40,8 +40,9 @@ class Dispatcher:
     ) -> None:
         self._poller = poller
         self._fail = fail
-        self.idle: list[Link] = []  # with room and nothing in flight
-        self.partial: deque[Link] = deque()  # with room
+        # The links with room, as ordered sets: those with nothing in flight, and the others.
+        self.idle: dict[Link, None] = {}
+        self.partial: dict[Link, None] = {}
         self.queue: deque[Job] = deque()
         self.low: deque[Job] = deque()
         self.suspects: deque[Job] = deque()  # a worker died under them: one at a time
@@ -56,17 +57,13 @@ class Dispatcher:
         Returns:
             Whether it was sent.
         """
-        partial = self.partial
-        while partial and partial[-1].lost:
-            partial.pop()
-        link = partial[-1] if partial else None
-        if link is None or link.inflight:
-            if not self.idle:
-                return False
-            link = self.idle.pop()
-            partial.append(link)
-        if job.function.ident not in link.functions or not link.usable or link.inflight:
+        if not self.idle:
             return False
+        link, _ = self.idle.popitem()
+        if job.function.ident not in link.functions or not link.usable:
+            self.offer(link)
+            return False
+        self.partial[link] = None
         try:
             if not link.send_one(job):
                 self._watch_writes(link)
@@ -96,8 +93,7 @@ class Dispatcher:
             else:
                 passed.append(link)  # another may be able to take what is first in the queue
         for link in passed:
-            link.in_ready = True
-            (self.partial if link.inflight else self.idle).append(link)
+            self.offer(link)
 
     def _send(self, link: Link, queue: deque[Job], share: int) -> bool:
         """Send a link up to `share` tasks in one piece; return whether there were any."""
@@ -158,9 +154,13 @@ class Dispatcher:
             self._poller.change(link.descriptor, READ | WRITE)
 
     def _take_ready(self) -> Optional[Link]:
-        while self.idle or self.partial:
-            link = self.idle.pop() if self.idle else self.partial.popleft()
-            link.in_ready = False
+        while self.idle:
+            link, _ = self.idle.popitem()
+            if link.room:
+                return link
+        while self.partial:
+            link = next(iter(self.partial))
+            del self.partial[link]
             if link.room:
                 return link
         return None
@@ -169,14 +169,19 @@ class Dispatcher:
         """Put a link among those with room, if it has any."""
         if link.pinned:
             self.serve_pinned(link)
-            if link.pinned:
-                return
-        if not link.in_ready and link.room:
-            link.in_ready = True
-            if link.inflight:
-                self.partial.append(link)
-            else:
-                self.idle.append(link)
+        if link.pinned or not link.room:
+            self.drop(link)
+        elif link.inflight:
+            self.idle.pop(link, None)
+            self.partial[link] = None
+        else:
+            self.partial.pop(link, None)
+            self.idle[link] = None
+
+    def drop(self, link: Link) -> None:
+        """Send a link nothing until it is offered again."""
+        self.idle.pop(link, None)
+        self.partial.pop(link, None)
 
     def requeue(self, link: Link, last: Optional[int], reason: str, *, charge: bool) -> None:
         """Queue again what was in flight on a link, before all that waits.

@@ -143,8 +143,7 @@ class Engine(Handover):
             return length % _BURST == 0
         # Only an idle worker is worth a system call for less than a burst; and a large argument
         # that is not sent now has to be copied.
-        idle = dispatcher.idle or not dispatcher.partial[-1].inflight
-        if large or length >= _BURST or (idle and not hurry):
+        if large or length >= _BURST or (dispatcher.idle and not hurry):
             self._sent_at = now
             self._activity += 1
             dispatcher.fill()
@@ -335,8 +334,12 @@ class Engine(Handover):
             call = job.sink.deliver(job, value[0])  # type: ignore[union-attr]
             if call is not None:
                 self._calls.append(call)
-            if not link.in_ready or link.pinned:
-                self._dispatcher.offer(link)
+            dispatcher = self._dispatcher
+            if link.pinned or (link.inflight and link not in dispatcher.partial):
+                dispatcher.offer(link)
+            elif not link.inflight:
+                dispatcher.partial.pop(link, None)
+                dispatcher.idle[link] = None  # whether it may be used is looked at when it is
         elif kind in (Kind.RESULT, Kind.ERROR):
             count = max(1, happening.count)
             jobs = link.take(happening.ident, count)
@@ -425,6 +428,7 @@ class Engine(Handover):
 
     def _forget(self, link: Link) -> None:
         link.lost = True
+        self._dispatcher.drop(link)
         del self._links[link.descriptor]
         try:
             self._poller.remove(link.descriptor)

@@ -62,7 +62,6 @@ class Link:
         self.draining = False  # being removed from the kernel
         self.done = 0
         self.watching_writes = False
-        self.in_ready = False
         self.index = -1  # of the worker in its kernel
         self.pinned: deque[Job] = deque()  # tasks that only this worker may run
         self._reader = stream.connection.reader

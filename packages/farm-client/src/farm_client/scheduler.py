@@ -23,6 +23,11 @@ MOST = 1024
 _LEAST = 0.5
 
 
+#: What a frame of tasks may take longer than expected because its worker had to wait for a
+#: processor, in microseconds: a few turns of others. It is believed only little by little.
+_NOISE = 6000
+
+
 class Estimate:
     """How long a function's tasks take, as far as results have told.
 
@@ -48,6 +53,8 @@ class Estimate:
         if self.cost is None:
             self._mean = took
         else:
+            if micros < _NOISE:
+                took = min(took, 2.0 * self._mean + _LEAST)
             off = abs(took - self._mean)
             # A deviation that grows is believed at once, one that shrinks only slowly: sending
             # too much behind a long task costs more than sending too little behind a short one.

@@ -190,7 +190,7 @@ class Worker:
         Raises:
             ProtocolError: The client broke the protocol.
         """
-        while self._connection.state is State.OPEN:
+        while self._is_open():
             self.flush()
             monitor = self._monitor
             if monitor is not None:
@@ -204,10 +204,13 @@ class Worker:
                 self._lock.acquire()
                 if monitor is not None:
                     monitor.wake()
-            if self._connection.state is not State.OPEN:
+            if not self._is_open():
                 return  # goodbye: nobody wants the results of what came with it
-            while happenings:  # and keep none: their memory is received into again
-                self.handle(happenings.pop(0))
+            while happenings:
+                self.handle(happenings.pop(0))  # kept nowhere: its memory is received into again
+
+    def _is_open(self) -> bool:
+        return self._connection.state is State.OPEN
 
     def handle(self, happening: Happening) -> None:
         """Do what one frame asks for."""
