@@ -76,7 +76,7 @@ class Engine(Handover):
         self._functions = FunctionTable(protocol=5)
         self._frame_limit = 1 << 62
         self._foreign: Optional[str] = None  # a worker that cannot load our bytecode
-        self._sent_at = 0.0
+        self._submitted_at = 0.0
         _engines.add(self)
 
     # submitting
@@ -115,17 +115,18 @@ class Engine(Handover):
             self.unfinished += 1
             sink.pending += 1
             now = perf_counter()
-            hurry = now - self._sent_at < _HURRY
+            hurry = now - self._submitted_at < _HURRY
+            self._submitted_at = now
             alone = parcel is None and options is None and not (hurry or dispatcher.queue)
             if alone and dispatcher.send_alone(job):
-                self._sent_at = now
                 self._activity += 1
                 self._brief = self.unfinished == 1 and job.cost < _BRIEF
             else:
                 queue = dispatcher.low if options is not None and options.low else dispatcher.queue
                 queue.append(job)
+                # A large argument that is not sent now has to be copied.
                 large = parcel is not None and bool(parcel.buffers)
-                step = self._send_soon(len(queue), hurry, large, now)
+                step = self._send_soon(len(queue), hurry and not large)
         if step:
             self._step()
         if self._calls:
@@ -136,15 +137,12 @@ class Engine(Handover):
             interrupts.raise_pending()
         return job
 
-    def _send_soon(self, length: int, hurry: bool, large: bool, now: float) -> bool:
+    def _send_soon(self, length: int, hurry: bool) -> bool:
         """See to it that queued tasks are sent; return whether the caller must read first."""
         dispatcher = self._dispatcher
         if not (dispatcher.idle or dispatcher.partial):
             return length % _BURST == 0
-        # Only an idle worker is worth a system call for less than a burst; and a large argument
-        # that is not sent now has to be copied.
-        if large or length >= _BURST or (dispatcher.idle and not hurry):
-            self._sent_at = now
+        if length >= _BURST or not hurry:
             self._activity += 1
             dispatcher.fill()
         elif not (self._ticking or self._rung):
