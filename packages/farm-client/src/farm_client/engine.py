@@ -248,6 +248,9 @@ class Engine(Handover):
                     pass  # another thread was faster
                 except (EOFError, OSError, ProtocolError) as failure:
                     lost.append((link, failure))
+                except Exception as failure:  # ours: lose the link rather than the thread
+                    _log.exception("cannot read from %s", link.label)
+                    lost.append((link, failure))
             with self._lock:
                 if self._rung and waiter is not None:
                     # Only the leader may: it might sleep through a bell that others silence.
@@ -290,10 +293,9 @@ class Engine(Handover):
         Runs the user's code, so without the lock.
         """
         if not isinstance(happening, Frame):
+            size = getattr(happening, "size", "unknown")
             return TaskExecutionError(
-                "MemoryError: no memory here for a result of "
-                f"{getattr(happening, 'size', 'unknown')} bytes",
-                worker=link.label,
+                f"MemoryError: no memory here for a result of {size} bytes", worker=link.label
             )
         kind, flags = happening.kind, happening.flags
         if kind == Kind.RESULT:
@@ -301,18 +303,18 @@ class Engine(Handover):
                 if flags & Flag.BYTECODE and not link.same_bytecode:
                     raise SerializationError("it holds bytecode of another interpreter")
                 value = unpack(happening.body, happening.buffers)
-                if not flags & Flag.BATCH:
-                    return (value,)
-                if len(value) != happening.count:
-                    raise ProtocolError(f"{len(value)} results instead of {happening.count}")
-                return value
-            except Exception as cause:
+            except BaseException as cause:  # the user's code, which must not end this thread
                 unloadable = TaskExecutionError(
                     f"the result could not be loaded here: {type(cause).__name__}: {cause}",
                     worker=link.label,
                 )
                 unloadable.__cause__ = cause
                 return unloadable
+            if not flags & Flag.BATCH:
+                return (value,)
+            if type(value) is not list:
+                raise ProtocolError(f"{link.label} sent a batch of results that is no list")
+            return value
         if kind == Kind.ERROR:
             load = link.same_bytecode or not flags & Flag.BYTECODE
             report, description, original = unpack_exception(happening.body, load)
@@ -325,7 +327,7 @@ class Engine(Handover):
         kind = happening.kind
         if self._printer.tails and kind != Kind.OUTPUT:
             self._printer.finish(link.index)
-        if kind == Kind.RESULT and not happening.flags and type(value) is tuple:
+        if type(value) is tuple and happening.count == 1:
             job = link.take_one(happening.ident)
             self.unfinished -= 1
             job.function.estimate.update(happening.micros, 1)
@@ -345,6 +347,8 @@ class Engine(Handover):
             if isinstance(happening, Frame):
                 jobs[0].function.estimate.update(happening.micros, count)
             failed = isinstance(value, BaseException)
+            if not failed and len(value) != count:
+                raise ProtocolError(f"{link.label} sent {len(value)} results instead of {count}")
             for position, job in enumerate(jobs):
                 sink = job.sink
                 assert sink is not None
@@ -488,6 +492,7 @@ class Engine(Handover):
         self._call_back()
         if pump is not None and pump is not threading.current_thread():
             pump.join()
+        self._callbacks.end()
         self._close_unused()
 
     def _say_goodbye(self, link: Link) -> None:

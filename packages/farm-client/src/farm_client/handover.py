@@ -51,6 +51,7 @@ from typing import Any, Callable, Optional
 from farm_common.memory import trim
 
 from . import interrupts
+from .callbacks import Callbacks
 from .interrupts import protected
 from .poller import Bell, make_poller
 
@@ -73,14 +74,13 @@ _LOOK_OUT = 40e-6 if len(getattr(os, "sched_getaffinity", _no_cores)(0)) > 1 els
 class Waiter:
     """A thread that waits for a condition."""
 
-    __slots__ = ("done", "lock", "outer", "ready", "thread", "woken")
+    __slots__ = ("done", "lock", "ready", "thread", "woken")
 
     def __init__(self, ready: Callable[[], Any]) -> None:
         self.ready = ready
         self.done = False
         self.woken = False
         self.thread = get_ident()
-        self.outer: Optional[Waiter] = None  # the same thread's, when waits nest
         self.lock: Optional[threading.Lock] = None  # of a follower
 
     def follow(self) -> None:
@@ -116,6 +116,7 @@ class Handover(ABC):
         #: Whether the only task in flight is a short one.
         self._brief = False
         self._calls: deque[Callable[[], None]] = deque()
+        self._callbacks = Callbacks()
         self._activity = 0  # of users' threads
         self._followers: list[Waiter] = []
         self._leader: Optional[Waiter] = None
@@ -149,27 +150,31 @@ class Handover(ABC):
         if ready():
             return True
         waiter = Waiter(ready)
-        remaining: Optional[float] = None
-        deadline = None if timeout is None else monotonic() + timeout
         try:
-            self._enter(waiter)
-            while not waiter.done:
-                if deadline is not None:
-                    remaining = max(0.0, deadline - monotonic())
-                if self._leader is waiter:
-                    if self._brief:
-                        events = self._look_out() or self._poll(remaining)
-                    else:
-                        events = self._poll(remaining)
-                    self._process(events, waiter)
-                else:
-                    assert waiter.lock is not None
-                    waiter.lock.acquire(True, -1 if remaining is None else remaining)
-                if remaining == 0.0:
-                    break  # not earlier: who only ever looks must read, too
-        finally:
-            self._leave(waiter)
+            try:
+                self._enter(waiter)
+                self._take_part(waiter, None if timeout is None else monotonic() + timeout)
+            finally:
+                self._leave(waiter)
+        except BaseException:
+            self._leave(waiter)  # an interrupt may come right before the other; twice is no harm
+            raise
         return bool(ready())
+
+    def _take_part(self, waiter: Waiter, deadline: Optional[float]) -> None:
+        """Lead or follow until the waiter's condition holds or the deadline passes."""
+        remaining: Optional[float] = None
+        while not waiter.done:
+            if deadline is not None:
+                remaining = max(0.0, deadline - monotonic())
+            if self._leader is waiter:
+                events = self._look_out() if self._brief else []
+                self._process(events or self._poll(remaining), waiter)
+            else:
+                assert waiter.lock is not None
+                waiter.lock.acquire(True, -1 if remaining is None else remaining)
+            if remaining == 0.0:
+                break  # not earlier: who only ever looks must read, too
 
     def _look_out(self) -> list[tuple[int, int]]:
         """Look for a reply that is due any moment, for a few microseconds.
@@ -202,9 +207,6 @@ class Handover(ABC):
             leader = self._leader
             if leader is None:
                 self._leader = waiter
-            elif leader.thread == waiter.thread:
-                waiter.outer = leader  # called from a callback: this thread leads on
-                self._leader = waiter
             else:
                 waiter.follow()
                 self._followers.append(waiter)
@@ -218,8 +220,8 @@ class Handover(ABC):
         with self._lock:
             self._activity += 1
             if self._leader is waiter:
-                self._leader = waiter.outer
-                if waiter.outer is None and (self._followers or self._parked):
+                self._leader = None
+                if self._followers or self._parked:
                     self._appoint()
             elif waiter in self._followers:
                 self._followers.remove(waiter)
@@ -242,14 +244,13 @@ class Handover(ABC):
     def _notify(self, current: Optional[Waiter]) -> None:
         """Wake the waiters whose conditions hold; `current` is the calling thread's own."""
         leader = self._leader
-        while leader is not None:
-            if not leader.done and (leader.ready() or self.ended is not None):
-                leader.done = True
-                if leader is not current:
-                    self._ring()
-            leader = leader.outer
+        ended = self.ended is not None
+        if leader is not None and not leader.done and (ended or leader.ready()):
+            leader.done = True
+            if leader is not current:
+                self._ring()
         for waiter in self._followers:
-            if not waiter.done and (waiter.ready() or self.ended is not None):
+            if not waiter.done and (ended or waiter.ready()):
                 waiter.done = True
                 waiter.wake()
 
@@ -259,15 +260,13 @@ class Handover(ABC):
             self._bell.ring()
 
     def _call_back(self) -> None:
-        """Run what sinks asked to have called, without locks: it may be the user's code."""
+        """Have called what sinks asked for; without locks, and not here: it is the user's code."""
         while self._calls:
             try:
                 call = self._calls.popleft()
             except IndexError:
                 return  # another thread was faster
-            call()
-
-    # the pump
+            self._callbacks.put(call)
 
     def _run_pump(self) -> None:
         pump = self._pump

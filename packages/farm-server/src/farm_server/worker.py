@@ -24,7 +24,7 @@ from time import perf_counter_ns
 from typing import Any, Callable, Optional
 
 from farm_common.connection import Connection, Happening
-from farm_common.errors import FarmError, ProtocolError, SerializationError
+from farm_common.errors import ProtocolError, SerializationError
 from farm_common.frames import (
     HEADER_SIZE,
     Buffer,
@@ -209,6 +209,11 @@ class Worker:
             while happenings:
                 self.handle(happenings.pop(0))  # kept nowhere: its memory is received into again
 
+    @property
+    def running(self) -> bool:
+        """Whether a task is being executed; for the monitor."""
+        return bool(self._words[_TASK])
+
     def _is_open(self) -> bool:
         return self._connection.state is State.OPEN
 
@@ -354,7 +359,7 @@ class Worker:
                     "the result holds functions or classes that the client's interpreter "
                     "cannot load, because its version differs"
                 )
-        except (FarmError, MemoryError) as error:
+        except BaseException as error:  # reducing it runs the user's code
             self._fail(ident, 1, error, duration, skip=99)
             return
         self._close_run()
@@ -483,7 +488,7 @@ class _Monitor(threading.Thread):
                 if descriptor == self._bell:
                     os.read(self._bell, 64)
                 elif descriptor in (self._parent, self._client):
-                    if not self.idle or descriptor == self._parent:
+                    if self._worker.running or descriptor == self._parent:
                         os._exit(1)  # nobody wants the result of what runs
                     self._poll.unregister(descriptor)  # the main thread reads the rest
                 elif not self._output.collect(descriptor):

@@ -54,7 +54,7 @@ def pack_exception(
             parcel = dump(error, protocol)
             if not parcel.buffers:  # large arrays in exceptions are not worth a way of their own
                 pickled, bytecode = parcel.body, parcel.bytecode
-        except Exception:
+        except BaseException:  # the user's code, which may raise SystemExit
             pass  # the text remains
     text = encode_json({"report": report, "description": description})
     return PackedException(_LENGTH.pack(len(text)) + text + pickled, bytecode)
@@ -82,7 +82,7 @@ def unpack_exception(body: Buffer, load: bool) -> tuple[str, str, Optional[BaseE
     if load and len(pickled):
         try:
             loaded = unpack(pickled)
-        except Exception:  # odd constructors, classes that are not here: the text remains
+        except BaseException:  # odd constructors, classes that are not here: the text remains
             loaded = None
         if isinstance(loaded, BaseException):
             cause = loaded

@@ -89,8 +89,8 @@ def dump(value: Any, protocol: int) -> Parcel:
     try:
         pickler.dump(value)
         parcel = pickler.parcel()
-    except RecursionError:
-        raise
+    except (RecursionError, MemoryError):
+        raise  # more of the same would not help
     except Exception:  # by value, or something that only the thorough pickler knows
         return _dump_thoroughly(value, protocol)
     finally:
