@@ -6,7 +6,7 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections import defaultdict
+from collections import defaultdict, deque
 
 import pytest
 
@@ -50,6 +50,7 @@ class PaperServer:
         events, started: See ``"paper:wait"``.
         greeted: The hellos that were exchanged.
         jitter: A `random.Random` if answers are to be gathered and cut at random.
+        lies: What to answer instead of the next results: content, count, and whether it is a batch.
     """
 
     def __init__(self, folder, workers=2):
@@ -63,6 +64,7 @@ class PaperServer:
         self.events = defaultdict(threading.Event)
         self.started = defaultdict(threading.Event)
         self.jitter = None
+        self.lies = deque()
         self.greeted = []
         self._lock = threading.Lock()
         self._open = set()
@@ -255,8 +257,11 @@ class PaperWorker:
         (ident, value), count = self.answers[0], len(self.answers)
         content = [value for _, value in self.answers] if count > 1 else value
         self.answers = []
+        batch = count > 1
+        if self.server.lies:
+            content, count, batch = self.server.lies.popleft()
         parcel = pack(content, 5, "the result")
-        flags = (Flag.BATCH if count > 1 else 0) | (Flag.BYTECODE if parcel.bytecode else 0)
+        flags = (Flag.BATCH if batch else 0) | (Flag.BYTECODE if parcel.bytecode else 0)
         self.segments += self.stream.connection.send(
             Kind.RESULT,
             parcel.body,

@@ -26,6 +26,11 @@ ATTEMPTS = 3
 #: Work that is not worth dividing among workers, in microseconds.
 _CHUNK = 50.0
 
+#: Tasks that take less than this, in microseconds, are sent in pieces of so many: what they take
+#: is known only roughly, and less than what sending a piece does.
+_TINY = 8.0
+_PIECE = 64
+
 
 class Dispatcher:
     """The queues of a kernel, and the links with room.
@@ -87,7 +92,7 @@ class Dispatcher:
             share = -(-len(queue) // (len(self.idle) + len(self.partial) + 1))
             cost = queue[0].function.estimate.cost
             if cost is not None and share * cost < _CHUNK:
-                share = int(_CHUNK / cost) + 1
+                share = _PIECE if cost < _TINY else int(_CHUNK / cost) + 1
             if self._send(link, queue, share):
                 self.offer(link)
             else:

@@ -119,6 +119,8 @@ class Engine(Handover):
             self._submitted_at = now
             alone = parcel is None and options is None and not (hurry or dispatcher.queue)
             if alone and dispatcher.send_alone(job):
+                # Sending may wake the worker right here: what that takes is not the submitter's.
+                self._submitted_at = perf_counter()
                 self._activity += 1
                 self._brief = self.unfinished == 1 and job.cost < _BRIEF
             else:
@@ -138,14 +140,16 @@ class Engine(Handover):
         return job
 
     def _send_soon(self, length: int, hurry: bool) -> bool:
-        """See to it that queued tasks are sent; return whether the caller must read first."""
+        """See to it that queued tasks are sent; return whether the caller should read, too."""
         dispatcher = self._dispatcher
         if not (dispatcher.idle or dispatcher.partial):
             return length % _BURST == 0
         if length >= _BURST or not hurry:
             self._activity += 1
             dispatcher.fill()
-        elif not (self._ticking or self._rung):
+            self._submitted_at = perf_counter()
+            return length >= _BURST  # workers that are done by now have warm caches
+        if not (self._ticking or self._rung):
             self._activity += 1
             self._ring()  # so that it is sent even if nothing else happens
         return False
