@@ -346,13 +346,13 @@ class Engine(Handover):
                 dispatcher.idle[link] = None  # whether it may be used is looked at when it is
         elif kind in (Kind.RESULT, Kind.ERROR):
             count = max(1, happening.count)
+            failed = isinstance(value, BaseException)
+            if not failed and len(value) != count:  # before they are taken, or they would be lost
+                raise ProtocolError(f"{link.label} sent {len(value)} results instead of {count}")
             jobs = link.take(happening.ident, count)
             self.unfinished -= count
             if isinstance(happening, Frame):
                 jobs[0].function.estimate.update(happening.micros, count)
-            failed = isinstance(value, BaseException)
-            if not failed and len(value) != count:
-                raise ProtocolError(f"{link.label} sent {len(value)} results instead of {count}")
             for position, job in enumerate(jobs):
                 sink = job.sink
                 assert sink is not None
