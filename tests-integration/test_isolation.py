@@ -344,6 +344,62 @@ def test_what_is_left_behind_by_a_task_ends_with_its_session(launch, make, until
     until(lambda: subprocess.run(["kill", "-0", str(pid)], stderr=subprocess.DEVNULL).returncode)
 
 
+# what runs when values travel
+
+
+def leaves():
+    """A value whose packing raises SystemExit."""
+
+    class Leaves:
+        def __reduce__(self):
+            raise SystemExit(7)
+
+    return Leaves()
+
+
+def arrives():
+    """A value whose loading raises SystemExit."""
+
+    class Arrives:
+        def __reduce__(self):
+            return exec, ("raise SystemExit(4)",)
+
+    return Arrives()
+
+
+@pytest.mark.parametrize(
+    ("task", "text"),
+    [(leaves, "SystemExit: 7"), (arrives, "the result could not be loaded here: SystemExit: 4")],
+)
+def test_results_that_exit_on_their_way(kernel, fails_with, task, text):
+    """It is their task's failure, and costs neither a worker nor the client's thread."""
+    before = kernel.broadcast_task("os:getpid")
+    with fails_with(farm.TaskExecutionError, text):
+        call(kernel, task)
+    assert kernel.broadcast_task("os:getpid") == before
+    kernel.end(wait=True)
+
+
+def test_errors_that_exit_on_their_way(kernel, fails_with):
+    """They are told as text."""
+
+    def task(what):
+        class Odd(Exception):
+            def __reduce__(self):
+                if what == "leaves":
+                    raise SystemExit(7)
+                return exec, ("raise SystemExit(4)",)
+
+        raise Odd("text")
+
+    before = kernel.broadcast_task("os:getpid")
+    for what in ("leaves", "arrives"):
+        with fails_with(farm.TaskExecutionError, "Odd: text") as caught:
+            call(kernel, task, what)
+        assert caught.value.__cause__ is None
+    assert kernel.broadcast_task("os:getpid") == before
+
+
 # memory
 
 
@@ -361,6 +417,40 @@ def test_memory_that_a_worker_must_not_have(launch, make, fails_with):
         call(kernel, lambda x: [x, x + x, x + x + x], bytes(150 << 20))
     assert call(kernel, len, bytes(20 << 20)) == 20 << 20
     assert call(kernel, "os:getpid") == pid
+
+
+@linux
+@pytest.mark.parametrize("waits", ["future.result(20)", "called.wait(20)"])
+def test_memory_that_the_client_does_not_have(run, address, waits):
+    """A result that does not fit fails its task; the workers stay, and the kernel goes on."""
+    done = run(
+        f"""
+        import resource, threading
+        import farm_client as farm
+        kernel = farm.make_kernel("{address}", timeout=20)
+        before = kernel.broadcast_task("os:getpid")
+        with open("/proc/self/statm") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        called = threading.Event()
+        future = farm.future(abs, -1)
+        future.add_done_callback(lambda _: called.set())
+        assert called.wait(20)  # now all threads are there
+        called.clear()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (200 << 20), hard))
+        future = farm.future(bytes, 400 << 20)
+        future.add_done_callback(lambda _: called.set())
+        try:
+            {waits}
+            future.result(0)
+        except farm.TaskExecutionError as error:
+            print(error.report)
+        assert kernel.broadcast_task("os:getpid") == before
+        kernel.end(wait=True)
+        """
+    )
+    assert done.stdout.startswith("MemoryError: no memory here for a result of 4194"), done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # Ctrl-C
