@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Callable, Optional
 
-from farm_common.errors import FarmError, WorkerLostError
+from farm_common.errors import WorkerLostError
 from farm_common.frames import Buffer
 
 from .job import Job
@@ -116,7 +116,7 @@ class Dispatcher:
             sent += len(run)
             try:
                 segments += link.encode(run)
-            except (FarmError, MemoryError) as error:
+            except Exception as error:  # packing a shared value runs the user's code
                 self._fail(run, error)
         if segments:
             self.transmit(link, segments)

@@ -23,7 +23,7 @@ from farm_common.errors import (
     TaskExecutionError,
 )
 from farm_common.frames import Flag, Frame, Kind
-from farm_common.shipping import SCALARS, Parcel, pack, unpack, unpack_exception
+from farm_common.shipping import SCALARS, Parcel, Shared, pack, unpack, unpack_exception
 from farm_common.shipping.functions import Task
 
 from . import interrupts
@@ -74,6 +74,7 @@ class Engine(Handover):
         self._links: dict[int, Link] = {}  # by descriptor
         self._limbo: set[Link] = set()  # lost, and not yet recovered
         self._functions = FunctionTable(protocol=5)
+        self._shared: set[bytes] = set()  # the ids of shared values that can travel
         self._frame_limit = 1 << 62
         self._foreign: Optional[str] = None  # a worker that cannot load our bytecode
         self._submitted_at = 0.0
@@ -81,7 +82,6 @@ class Engine(Handover):
 
     # submitting
 
-    @protected
     def submit(
         self, sink: Sink, task: Task, args: tuple[Any, ...], keywords: dict[str, Any]
     ) -> Job:
@@ -103,41 +103,50 @@ class Engine(Handover):
                     continue
                 parcel = self._pack(function, args, keywords)
                 break
-        if function.bytecode and self._foreign is not None:
-            raise self._no_bytecode(function.name)
-        options = current_options()
-        job = Job(function, args if parcel is None else (), parcel, options, sink)
-        dispatcher = self._dispatcher
-        step = False
-        with self._lock:
-            if self.ended is not None:
-                raise KernelEndedError(self.ended)
-            self.unfinished += 1
-            sink.pending += 1
-            now = perf_counter()
-            hurry = now - self._submitted_at < _HURRY
-            self._submitted_at = now
-            alone = parcel is None and options is None and not (hurry or dispatcher.queue)
-            if alone and dispatcher.send_alone(job):
-                # Sending may wake the worker right here: what that takes is not the submitter's.
-                self._submitted_at = perf_counter()
-                self._activity += 1
-                self._brief = self.unfinished == 1 and job.cost < _BRIEF
-            else:
-                queue = dispatcher.low if options is not None and options.low else dispatcher.queue
-                queue.append(job)
-                # A large argument that is not sent now has to be copied.
-                large = parcel is not None and bool(parcel.buffers)
-                step = self._send_soon(len(queue), hurry and not large)
-        if step:
-            self._step()
-        if self._calls:
-            self._call_back()
+        if function.size > self._frame_limit or function.shared or function.bytecode:
+            self._check_function(function)
+        job = Job(function, args if parcel is None else (), parcel, current_options(), sink)
+        self._enqueue(job)
         if parcel is not None and parcel.buffers:
             self._own(job)
-        if interrupts.pending:
-            interrupts.raise_pending()
         return job
+
+    @protected
+    def _enqueue(self, job: Job) -> None:
+        options, sink, parcel = job.options, job.sink, job.parcel
+        assert sink is not None
+        dispatcher = self._dispatcher
+        step = False
+        try:
+            with self._lock:
+                if self.ended is not None:
+                    raise KernelEndedError(self.ended)
+                self.unfinished += 1
+                sink.pending += 1
+                now = perf_counter()
+                hurry = now - self._submitted_at < _HURRY
+                self._submitted_at = now
+                alone = parcel is None and options is None and not (hurry or dispatcher.queue)
+                if alone and dispatcher.send_alone(job):
+                    # Sending may wake the worker right here: what that takes is not the
+                    # submitter's.
+                    self._submitted_at = perf_counter()
+                    self._activity += 1
+                    self._brief = self.unfinished == 1 and job.cost < _BRIEF
+                else:
+                    low = options is not None and options.low
+                    queue = dispatcher.low if low else dispatcher.queue
+                    queue.append(job)
+                    # A large argument that is not sent now has to be copied.
+                    large = parcel is not None and bool(parcel.buffers)
+                    step = self._send_soon(len(queue), hurry and not large)
+            if step:
+                self._step()
+            if self._calls:
+                self._call_back()
+        finally:
+            if interrupts.pending:
+                interrupts.raise_pending()
 
     def _send_soon(self, length: int, hurry: bool) -> bool:
         """See to it that queued tasks are sent; return whether the caller should read, too."""
@@ -156,8 +165,7 @@ class Engine(Handover):
 
     def pin(self, links: Sequence[Link], sinks: Sequence[Sink], job: Job) -> None:
         """Have a task run once on each of some workers, before anything else is sent there."""
-        if job.function.bytecode and self._foreign is not None:
-            raise self._no_bytecode(job.function.name)
+        self._check_function(job.function)
         with self._lock:
             if self.ended is not None:
                 raise KernelEndedError(self.ended)
@@ -183,7 +191,46 @@ class Engine(Handover):
             )
         if parcel.bytecode and self._foreign is not None:
             raise self._no_bytecode(f"an argument of {function.name}")
+        if parcel.shared:
+            self._check_shared(parcel.shared)
         return parcel
+
+    def _check_function(self, function: Function) -> None:
+        """Raise `SerializationError` if a function cannot travel to all workers."""
+        if function.size > self._frame_limit:
+            raise SerializationError(
+                f"task {function.name} has {function.size} bytes with all that it captured, and a "
+                f"server of this kernel takes {self._frame_limit} at most: use less of it, or "
+                f"farm.shared in parts"
+            )
+        if function.bytecode and self._foreign is not None:
+            raise self._no_bytecode(function.name)
+        self._check_shared(function.shared)
+
+    def _check_shared(self, values: Sequence[Shared[Any]]) -> None:
+        """See to it that shared values can travel, and that their release is heard of."""
+        for shared in values:
+            if shared.ident in self._shared:
+                continue
+            parcel = pack(shared.value, self._functions.protocol, "a shared value")
+            size = len(parcel.body) + sum(map(len, parcel.buffers)) + len(shared.ident)
+            if size > self._frame_limit:
+                raise SerializationError(
+                    f"a shared value has {size} bytes, and a server of this kernel takes "
+                    f"{self._frame_limit} at most: share it in parts"
+                )
+            self._check_shared(parcel.shared)
+            shared.on_release(self._release)
+            self._shared.add(shared.ident)
+
+    def _release(self, shared: Shared[Any]) -> None:
+        """Make all workers forget a shared value."""
+        with self._lock:
+            self._shared.discard(shared.ident)
+            for link in list(self._links.values()):
+                segments = link.release(shared)
+                if segments:
+                    self._dispatcher.transmit(link, segments)
 
     def _no_bytecode(self, what: str) -> SerializationError:
         return SerializationError(
@@ -234,27 +281,8 @@ class Engine(Handover):
     @protected
     def _process(self, events: Iterable[tuple[int, int]], waiter: Optional[Waiter]) -> None:
         """Read what is ready, deliver it, send what there is room for, and wake the concerned."""
-        links = self._links
         with self._reading:
-            arrived: list[tuple[Link, Any, Any]] = []
-            lost: list[tuple[Link, BaseException]] = []
-            for descriptor, mask in events:
-                link = links.get(descriptor)
-                if link is None:
-                    continue  # the bell, or a link that was lost meanwhile
-                if mask & WRITE:
-                    self._flush(link)
-                    if mask == WRITE:
-                        continue
-                try:
-                    arrived += [(link, what, self._decode(link, what)) for what in link.receive()]
-                except BlockingIOError:
-                    pass  # another thread was faster
-                except (EOFError, OSError, ProtocolError) as failure:
-                    lost.append((link, failure))
-                except Exception as failure:  # ours: lose the link rather than the thread
-                    _log.exception("cannot read from %s", link.label)
-                    lost.append((link, failure))
+            arrived, lost = self._read(events)
             with self._lock:
                 if self._rung and waiter is not None:
                     # Only the leader may: it might sleep through a bell that others silence.
@@ -275,6 +303,33 @@ class Engine(Handover):
         if interrupts.pending:
             interrupts.raise_pending()
 
+    def _read(
+        self, events: Iterable[tuple[int, int]]
+    ) -> tuple[list[tuple[Link, Any, Any]], list[tuple[Link, BaseException]]]:
+        """What has arrived, with what it brings, and the links that broke."""
+        arrived: list[tuple[Link, Any, Any]] = []
+        lost: list[tuple[Link, BaseException]] = []
+        for descriptor, mask in events:
+            link = self._links.get(descriptor)
+            if link is None:
+                continue  # the bell, or a link that was lost meanwhile
+            if mask & WRITE:
+                self._flush(link)
+                if mask == WRITE:
+                    continue
+            try:
+                arrived += [(link, what, self._decode(link, what)) for what in link.receive()]
+                if link.broken is not None:
+                    lost.append((link, link.broken))
+            except BlockingIOError:
+                pass  # another thread was faster
+            except (EOFError, OSError, ProtocolError) as failure:
+                lost.append((link, failure))
+            except Exception as failure:  # ours: lose the link rather than the thread
+                _log.exception("cannot read from %s", link.label)
+                lost.append((link, failure))
+        return arrived, lost
+
     def _fill(self) -> None:
         dispatcher = self._dispatcher
         if dispatcher.queue or dispatcher.suspects or dispatcher.low:
@@ -292,7 +347,7 @@ class Engine(Handover):
                 self._dispatcher.offer(link)
 
     def _decode(self, link: Link, happening: Happening) -> Any:
-        """What a frame brings: a sequence of values, or an error.
+        """What a frame brings: a sequence of values, or an error; what was printed is shown.
 
         Runs the user's code, so without the lock.
         """
@@ -302,6 +357,11 @@ class Engine(Handover):
                 f"MemoryError: no memory here for a result of {size} bytes", worker=link.label
             )
         kind, flags = happening.kind, happening.flags
+        if kind == Kind.OUTPUT:
+            self._printer.show(link.index, happening)
+            return None
+        if self._printer.tails:
+            self._printer.finish(link.index)
         if kind == Kind.RESULT:
             try:
                 if flags & Flag.BYTECODE and not link.same_bytecode:
@@ -329,8 +389,6 @@ class Engine(Handover):
 
     def _handle(self, link: Link, happening: Any, value: Any) -> None:
         kind = happening.kind
-        if self._printer.tails and kind != Kind.OUTPUT:
-            self._printer.finish(link.index)
         if type(value) is tuple and happening.count == 1:
             job = link.take_one(happening.ident)
             self.unfinished -= 1
@@ -360,8 +418,6 @@ class Engine(Handover):
                 if call is not None:
                     self._calls.append(call)
             self._dispatcher.offer(link)
-        elif kind == Kind.OUTPUT:
-            self._printer.show(link.index, happening)
         elif kind == Kind.PING:
             self._dispatcher.transmit(
                 link, link.stream.connection.send(Kind.PONG, ident=happening.ident)
@@ -508,6 +564,10 @@ class Engine(Handover):
     def leave_behind(self) -> None:
         """Make the engine unusable in a forked child: its sockets belong to the parent."""
         self._abandon()
+        for link in self._links.values():
+            link.lost = True
+            link.stream.sock.close()  # without a shutdown, which the parent would feel
+        self._links.clear()
         self.ended = "this kernel was made before the process forked; make a new one here"
 
 

@@ -35,6 +35,7 @@ class Function:
         "ident",
         "name",
         "shared",
+        "size",
     )
 
     def __init__(self, shipped: ShippedFunction) -> None:
@@ -46,11 +47,8 @@ class Function:
         self.shared: Sequence[Shared[Any]] = shipped.shared
         self.name = shipped.name
         self.estimate = Estimate()
-
-    @property
-    def size(self) -> int:
-        """How many bytes it takes on a server."""
-        return len(self.body) + sum(map(len, self.buffers))
+        #: How many bytes it takes on a server.
+        self.size = len(self.body) + sum(map(len, self.buffers))
 
 
 class _Entry:

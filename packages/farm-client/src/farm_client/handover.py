@@ -342,7 +342,10 @@ class Handover(ABC):
         self._reading = threading.Lock()
         self._followers.clear()
         self._leader = None
-        self._closed = True
+        if not self._closed:
+            self._closed = True
+            self._poller.close()
+            self._bell.close()
 
 
 _main_thread = threading.main_thread().ident

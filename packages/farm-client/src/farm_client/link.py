@@ -59,6 +59,7 @@ class Link:
         self.load = 0.0  # microseconds of work in flight
         self.alone = False  # the task in flight is to be the only one
         self.lost = False
+        self.broken: Optional[BaseException] = None  # why nothing more can be received
         self.draining = False  # being removed from the kernel
         self.done = 0
         self.watching_writes = False
@@ -93,7 +94,7 @@ class Link:
             return 1 if job.attempts else estimate.most
         if estimate.cost is None or job.attempts or self.alone:
             return 0
-        return min(MOST - len(self.inflight), int((DEPTH - self.load) / estimate.cost))
+        return max(0, min(MOST - len(self.inflight), int((DEPTH - self.load) / estimate.cost)))
 
     def send_one(self, job: Job) -> bool:
         """Send an idle worker that has the function a task with plain arguments.
@@ -118,15 +119,44 @@ class Link:
     def encode(self, jobs: Sequence[Job]) -> list[Buffer]:
         """The frames that send a run of jobs with the same function and options.
 
-        Either all have plain arguments, or there is one, with a parcel.
+        Either all have plain arguments, or there is one, with a parcel. What raises here leaves
+        the link as it was.
         """
-        first = jobs[0]
-        function = first.function
+        function = jobs[0].function
+        new: list[Shared[Any]] = []
+        known = function.ident in self.functions
         segments: list[Buffer] = []
-        if function.ident not in self.functions:
-            self._send_function(segments, function)
+        try:
+            if not known:
+                self._send_function(segments, new, function)
+            segments += self._encode_task(new, jobs)
+        except BaseException:
+            for shared in new:
+                self._shared.discard(shared.ident)
+            if not known and self.functions.pop(function.ident, None) is not None:
+                self._function_bytes -= function.size
+            raise
+        # What nobody has seen run fills the worker: nothing is sent there until it is known.
+        cost = function.estimate.cost or DEPTH
+        count = len(jobs)
+        inflight = self.inflight
+        self.alone = jobs[0].attempts > 0
+        for number, job in enumerate(jobs, self._next):
+            job.cost = cost
+            inflight[number] = job
+            sink = job.sink
+            if sink is not None:
+                sink.start(job)
+        self._next += count
+        self.load += cost * count
+        return segments
+
+    def _encode_task(self, new: list[Shared[Any]], jobs: Sequence[Job]) -> list[Buffer]:
+        """The TASK frame, and before it the shared values that it needs."""
+        segments: list[Buffer] = []
+        first = jobs[0]
+        head = first.function.ident
         flags = 0
-        head = function.ident
         options = first.options
         if options is not None and options.category != "default":
             text = json.dumps({"category": options.category}).encode()
@@ -136,7 +166,7 @@ class Link:
         parcel = first.parcel
         if parcel is not None:
             for shared in parcel.shared:
-                self._send_shared(segments, shared)
+                self._send_shared(segments, new, shared)
             body = head + parcel.body
             buffers = parcel.buffers
             if parcel.bytecode:
@@ -146,27 +176,15 @@ class Link:
         else:
             body = head + pickle.dumps([job.args for job in jobs], self.protocol)
             flags |= Flag.BATCH
-        ident = self._next
-        count = len(jobs)
         # Not by the connection: a link is open until it is lost, and this is the busiest place.
         segments += encode_frame(
-            Kind.TASK, body, flags=flags, count=count, ident=ident, buffers=buffers
+            Kind.TASK, body, flags=flags, count=len(jobs), ident=self._next, buffers=buffers
         )
-        # What nobody has seen run fills the worker: nothing is sent there until it is known.
-        cost = function.estimate.cost or DEPTH
-        inflight = self.inflight
-        self.alone = first.attempts > 0
-        for number, job in enumerate(jobs, ident):
-            job.cost = cost
-            inflight[number] = job
-            sink = job.sink
-            if sink is not None:
-                sink.start(job)
-        self._next = ident + count
-        self.load += cost * count
         return segments
 
-    def _send_function(self, segments: list[Buffer], function: Function) -> None:
+    def _send_function(
+        self, segments: list[Buffer], new: list[Shared[Any]], function: Function
+    ) -> None:
         while self.functions and (
             len(self.functions) >= _FUNCTIONS
             or self._function_bytes + function.size > _FUNCTION_BYTES
@@ -178,7 +196,7 @@ class Link:
             self._function_bytes -= old.size
             segments += self.stream.connection.send(Kind.RELEASE, ident)
         for shared in function.shared:
-            self._send_shared(segments, shared)
+            self._send_shared(segments, new, shared)
         segments += self.stream.connection.send(
             Kind.FUNCTION,
             function.body,
@@ -188,12 +206,14 @@ class Link:
         self.functions[function.ident] = function
         self._function_bytes += function.size
 
-    def _send_shared(self, segments: list[Buffer], shared: Shared[Any]) -> None:
+    def _send_shared(
+        self, segments: list[Buffer], new: list[Shared[Any]], shared: Shared[Any]
+    ) -> None:
         if shared.ident in self._shared:
             return
         parcel = pack(shared.value, self.protocol, "a shared value")
         for inner in parcel.shared:
-            self._send_shared(segments, inner)
+            self._send_shared(segments, new, inner)
         segments += self.stream.connection.send(
             Kind.SHARED,
             shared.ident + parcel.body,
@@ -201,15 +221,14 @@ class Link:
             buffers=parcel.buffers,
         )
         self._shared.add(shared.ident)
-        shared.on_release(self._release)
+        new.append(shared)
 
-    def _release(self, shared: Shared[Any]) -> None:
-        if shared.ident in self._shared and not self.lost:
-            self._shared.discard(shared.ident)
-            try:
-                self.stream.send(self.stream.connection.send(Kind.RELEASE, shared.ident))
-            except (OSError, ProtocolError):
-                pass  # the worker is gone, and the value with it
+    def release(self, shared: Shared[Any]) -> list[Buffer]:
+        """The frames that make the worker forget a shared value, if it has it."""
+        if shared.ident not in self._shared:
+            return []
+        self._shared.discard(shared.ident)
+        return self.stream.connection.send(Kind.RELEASE, shared.ident)
 
     # receiving
 
@@ -230,6 +249,11 @@ class Link:
             try:
                 happenings += stream.receive()
             except BlockingIOError:
+                return happenings
+            except (EOFError, OSError, ProtocolError) as error:
+                if not happenings:
+                    raise
+                self.broken = error  # after what came before it
                 return happenings
 
     def take_one(self, ident: int) -> Job:
@@ -279,7 +303,9 @@ class Link:
             Those that were started, and those that were not.
         """
         jobs = list(self.inflight.values())
-        if last is None:
+        if last is None or not (last or self.done):
+            # Nobody can tell, or the worker died before it started anything: then what it was
+            # sent first is to blame, for otherwise it would be sent for ever.
             started = min(1, len(jobs))
         else:
             started = sum(1 for ident in self.inflight if ident <= last)

@@ -35,6 +35,7 @@ class LocalServer:
         self._workers = address.workers
         self._directory: Optional[str] = None
         self._process: Optional[subprocess.Popen[bytes]] = None
+        self._owner = os.getpid()
         self._lock = threading.Lock()
 
     def start(self, deadline: Deadline) -> Address:
@@ -50,9 +51,10 @@ class LocalServer:
             return self._address()
 
     def end(self) -> None:
-        """End the server; twice is no error."""
-        with self._lock:
-            self._discard()
+        """End the server; twice is no error, and in a forked child it is not ours to end."""
+        if os.getpid() == self._owner:
+            with self._lock:
+                self._discard()
 
     def _address(self) -> Address:
         return Address("unix", path=os.path.join(self._directory or "", "socket"))
