@@ -5,10 +5,11 @@ from __future__ import annotations
 import atexit
 import functools
 import logging
+import math
 import threading
 import weakref
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Callable, Optional, Union
@@ -81,7 +82,7 @@ class Kernel:
         self._sites: list[Site] = []
         self._next_index = 0
         self._setup: list[Job] = []
-        self._tokens: list[Token[Optional[Kernel]]] = []
+        self._tokens: dict[int, list[Token[Optional[Kernel]]]] = {}  # by thread
         self._changing = threading.Lock()  # add and remove take turns
         self._engine = Engine(self._lost, Printer())
         _kernels.add(self)
@@ -172,8 +173,9 @@ class Kernel:
         Raises:
             KernelCreationError: It does not answer in time, or never will.
         """
+        limit = _checked(timeout)
         with self._changing:
-            self._connect([self._site(parse_address(address))], Deadline(timeout))
+            self._connect([self._site(parse_address(address))], Deadline(limit))
 
     def remove(self, address: AddressLike, *, wait: bool = True) -> None:
         """Use the workers of an address no more.
@@ -192,6 +194,7 @@ class Kernel:
                 raise ValueError(f"the kernel does not use {text}: {', '.join(self.addresses)}")
             if len(self._sites) == 1:
                 raise ValueError(f"{text} is the kernel's only address: end the kernel instead")
+            site.leaving = True  # no lost worker is replaced there any more
             links = list(site.links.values())
             for link in links:
                 link.draining = True
@@ -200,7 +203,7 @@ class Kernel:
                     lambda: all(link.lost or not (link.inflight or link.pinned) for link in links)
                 )
             self._sites.remove(site)
-            for link in links:
+            for link in list(site.links.values()):
                 site.forget(link.index)
                 self._engine.remove(link)
             site.stop()
@@ -222,7 +225,7 @@ class Kernel:
             interrupts.unguard()
 
     def __enter__(self) -> Kernel:  # noqa: PYI034  (nobody derives from a kernel)
-        self._tokens.append(_context.set(self))
+        self._tokens.setdefault(threading.get_ident(), []).append(_context.set(self))
         return self
 
     def __exit__(
@@ -231,8 +234,10 @@ class Kernel:
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        _context.reset(self._tokens.pop())
-        self.end()
+        try:
+            _context.reset(self._tokens[threading.get_ident()].pop())
+        finally:
+            self.end()
 
     def __repr__(self) -> str:
         state = "ended" if self.ended else f"{self.worker_count} workers"
@@ -245,13 +250,21 @@ class Kernel:
 
     def _connect(self, sites: list[Site], deadline: Deadline) -> None:
         """Connect to all workers of some sites, or to none."""
+
+        def give_up() -> None:
+            for site in sites:
+                site.give_up()
+
         try:
-            counts = _at_once([functools.partial(s.count_workers, deadline) for s in sites])
+            counting = [functools.partial(site.count_workers, deadline) for site in sites]
+            counts = _at_once(counting, give_up)
             ranges, start = [], self._next_index
             for count in counts:
                 ranges.append(range(start, start + count))
                 start += count
-            _at_once([functools.partial(s.connect, r, deadline) for s, r in zip(sites, ranges)])
+            _at_once(
+                [functools.partial(s.connect, r, deadline) for s, r in zip(sites, ranges)], give_up
+            )
         except BaseException:
             for site in sites:
                 for link in site.links.values():
@@ -340,9 +353,12 @@ def make_kernel(
     places = [parse_address(address) for address in _listed(addresses)]
     if not places:
         raise ValueError("a kernel needs at least one address")
+    limit = _checked(timeout)
     kernel = Kernel(name, auth or NoAuth(), output)
+    if threading.current_thread() is threading.main_thread():
+        interrupts.guard()
     try:
-        kernel._connect([kernel._site(place) for place in places], Deadline(timeout))
+        kernel._connect([kernel._site(place) for place in places], Deadline(limit))
     except BaseException:
         kernel.end()
         raise
@@ -450,20 +466,47 @@ def _listed(addresses: Union[AddressLike, Iterable[AddressLike]]) -> list[Addres
     return list(things) if isinstance(things, Iterable) else [parse_address(things)]
 
 
-def _at_once(actions: list[Callable[[], Any]]) -> list[Any]:
-    """Do several things at the same time; if some fail, raise one error that tells all."""
+def _checked(timeout: Any) -> Optional[float]:
+    """A time-out that a user gave, if it is one."""
+    if timeout is None:
+        return None
+    text = f"timeout is seconds from 0 on, or None to wait for ever, not {timeout!r:.100}"
+    if isinstance(timeout, (str, bytes)) or not hasattr(timeout, "__float__"):
+        raise TypeError(text)
+    if not 0 <= timeout < math.inf:
+        raise ValueError(text)
+    return float(timeout)
+
+
+def _at_once(actions: Sequence[Callable[[], Any]], give_up: Callable[[], None]) -> list[Any]:
+    """Do several things at the same time; if some fail, raise one error that tells all.
+
+    Args:
+        actions: What to do.
+        give_up: Makes those that still try fail soon; called when one has failed for good.
+    """
     if len(actions) == 1:
         return [actions[0]()]
-    with ThreadPoolExecutor(min(len(actions), _AT_ONCE), "farm-connect") as pool:
-        futures = [pool.submit(action) for action in actions]
-        errors = [future.exception() for future in futures]
-    failed = [error for error in errors if error is not None]
-    if not failed:
+    pool = ThreadPoolExecutor(min(len(actions), _AT_ONCE), "farm-connect")
+    futures = [pool.submit(action) for action in actions]
+    try:
+        for future in as_completed(futures):
+            error = future.exception()
+            if error is not None and type(error) is not KernelCreationError:
+                raise error  # it will not become better by waiting for the others
+        failed = [error for future in futures if (error := future.exception()) is not None]
+        if len(failed) == 1:
+            raise failed[0]
+        if failed:
+            raise KernelCreationError("\n".join(str(error) for error in failed))
         return [future.result() for future in futures]
-    decisive = [error for error in failed if type(error) is not KernelCreationError]
-    if decisive or len(failed) == 1:
-        raise (decisive or failed)[0]
-    raise KernelCreationError("\n".join(str(error) for error in failed))
+    except BaseException:  # Ctrl-C, too
+        give_up()
+        for future in futures:
+            future.cancel()
+        raise
+    finally:
+        pool.shutdown(wait=False)
 
 
 @atexit.register

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
@@ -24,6 +25,7 @@ from farm_common.stream import (
     Greeting,
     connect_stream,
     physical_memory,
+    unreachable,
 )
 
 from .backoff import backoff
@@ -41,6 +43,9 @@ _log = logging.getLogger("farm.client")
 #: How long to wait for attempts to connect when the kernel ends, in seconds.
 _STOP_SECONDS = 1.0
 
+#: After how many seconds somebody who waits for a server is told so: by default only errors show.
+_PATIENCE = 5.0
+
 
 class Site:
     """Connects to the workers of one address, and again when a connection is lost.
@@ -51,6 +56,7 @@ class Site:
         auth: The security mechanism.
         output: What becomes of the output of tasks.
         replay: Makes the tasks that a worker must run first; given its index.
+        clock: Tells the seconds since any moment.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class Site:
         auth: Authenticator,
         output: str,
         replay: Callable[[int], list[Job]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.address = address
         self.links: dict[int, Link] = {}  # by the index of the worker; lost ones until replaced
@@ -67,8 +74,11 @@ class Site:
         self._auth = auth
         self._output = output
         self._replay = replay
+        self._clock = clock
         self._launcher = LocalServer(address) if address.kind == "local" else None
         self._stopped = threading.Event()
+        #: Whether the kernel is about to do without this address.
+        self.leaving = False
         self._repairs: set[threading.Thread] = set()
         # How long to pause after workers that died without a result, by their index.
         self._stillbirths: dict[int, Iterator[float]] = {}
@@ -100,6 +110,10 @@ class Site:
         )
         self._repairs.add(thread)
         thread.start()
+
+    def give_up(self) -> None:
+        """Have attempts to connect fail soon."""
+        self._stopped.set()
 
     def stop(self) -> None:
         """Connect no more, and end the server if it is a private one; twice is no error."""
@@ -137,23 +151,40 @@ class Site:
 
     def _persist(self, index: int, role: str, deadline: Deadline) -> Greeting:
         """Try to connect until it succeeds or the deadline passes."""
+        patience = _Patience(self._clock)
         for pause in backoff():
             try:
                 return self._greet(index, role, deadline)
             except (AuthError, ProtocolError) as error:
                 raise _named(error, self.address) from error
             except (OSError, EOFError) as error:
-                _log.info("%s does not answer yet: %s", self.address.endpoint, error)
+                reason = self._unreachable(error)
+                # Whoever gave a time-out is told by it; whoever waits for ever, by this.
+                worn = deadline.remaining() is None and patience.worn()
+                _log.log(
+                    logging.ERROR if worn else logging.INFO,
+                    "still waiting for %s: %s",
+                    self.address.endpoint,
+                    reason,
+                )
                 stopped = deadline.expired() or self._stopped.wait(deadline.cap(pause))
                 # Not once more without time: that would only say that there is none left.
                 if stopped or deadline.expired():
-                    raise KernelCreationError(
-                        f"{self.address.endpoint}: {_reason(error)}"
-                    ) from error
+                    raise KernelCreationError(reason) from error
         raise AssertionError("backoff is endless")
+
+    def _unreachable(self, error: BaseException) -> str:
+        if self._launcher is not None:  # nobody can start that one
+            return f"the private server of {str(self.address)!r} does not answer: {_reason(error)}"
+        return unreachable(self.address, error)
+
+    def _over(self, link: Link) -> bool:
+        """Whether a lost worker need not be replaced any more."""
+        return self._stopped.is_set() or self.leaving or self.links.get(link.index) is not link
 
     def _reconnect(self, link: Link, error: BaseException, engine: Engine) -> None:
         recovered = False
+        patience = _Patience(self._clock)
         if link.done:
             self._stillbirths.pop(link.index, None)
         else:  # a worker that dies before it has done anything is not replaced at once
@@ -161,7 +192,7 @@ class Site:
         session = bytes.fromhex(link.hello.session)
         try:
             for pause in backoff():
-                if self._stopped.is_set() or self.links.get(link.index) is not link:
+                if self._over(link):
                     break
                 try:
                     greeting = self._greet(link.index, "work", Deadline(None), session)
@@ -169,13 +200,17 @@ class Site:
                     if not recovered:
                         recovered = True
                         engine.recover(link, None, f"the connection was lost: {_reason(error)}")
-                    level = logging.ERROR if isinstance(failure, FarmError) else logging.WARNING
-                    _log.log(level, "cannot reconnect %s: %s", link.label, failure)
+                    self._tell(link, failure, patience)
                     self._stopped.wait(pause)
                     continue
+                if self._over(link):
+                    greeting.stream.close()
+                    break
                 if not recovered:
                     recovered = True
                     engine.recover(link, *_account(greeting.hello.lost, error))
+                if patience.failures:
+                    _log.warning("%s is back after %.0f s", link.label, patience.seconds())
                 successor = self._link(greeting, link.index)
                 self.links[link.index] = successor
                 try:
@@ -187,6 +222,48 @@ class Site:
             if not recovered:
                 engine.recover(link, None, f"the connection was lost: {_reason(error)}")
             self._repairs.discard(threading.current_thread())
+
+    def _tell(self, link: Link, failure: BaseException, patience: _Patience) -> None:
+        """Log that a lost worker cannot be replaced: each time, but loudly only once."""
+        final = isinstance(failure, FarmError)
+        reason = _reason(failure) if final else self._unreachable(failure)
+        worn = patience.worn()
+        if worn:
+            _log.error(
+                "%s has been lost for %.0f s: %s; its tasks run on other workers, or wait",
+                link.label,
+                patience.seconds(),
+                reason,
+            )
+        else:
+            level = logging.WARNING if patience.failures == 1 else logging.INFO
+            _log.log(level, "cannot reconnect %s: %s", link.label, reason)
+
+
+class _Patience:
+    """How long somebody who waits for a server is not told; wears out once.
+
+    Args:
+        clock: Tells the seconds since any moment.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.failures = 0
+        self._clock = clock
+        self._since = clock()
+        self._worn = False
+
+    def seconds(self) -> float:
+        """How long the wait has been."""
+        return self._clock() - self._since
+
+    def worn(self) -> bool:
+        """Count a failure; return True once, at the first one after some seconds."""
+        self.failures += 1
+        if self._worn or self.seconds() < _PATIENCE:
+            return False
+        self._worn = True
+        return True
 
 
 def _account(lost: Optional[dict[str, Any]], error: BaseException) -> tuple[Optional[int], str]:
