@@ -98,7 +98,8 @@ def test_end(server, worker):
     code, out, _ = admin("end", server.address)
     assert (code, out) == (0, f"{server.address} takes no new connections\n")
     code, _, err = admin("ping", server.address, "--timeout", "0.1")
-    assert (code, err) == (1, f"farm-admin: no server listens on {server.address}\n")
+    assert code == 1
+    assert err.startswith(f"farm-admin: no server listens on {server.address} (")
     assert alive(server.pid)
     worker.stream.close()
     wait_for(lambda: not alive(server.pid))
@@ -159,7 +160,8 @@ def test_several_servers(server):
         code, out, err = admin("status", missing, server.address, "--timeout", "5")
     assert code == 1
     assert out.startswith(f"{server.address}  n\n")
-    assert err == f"farm-admin: no server listens on {missing}\n"
+    assert err.startswith(f"farm-admin: no server listens on {missing} (")
+    assert err.count("\n") == 1
 
 
 def test_wrong_usage():

@@ -44,6 +44,7 @@ def test_malformed_addresses(bad, fails_with):
         ({"output": "loud"}, ValueError, "'forward', 'server', 'discard', not 'loud'"),
         ({"auth": "secret"}, TypeError, "auth is an Authenticator, not 'secret'"),
         ({"addresses": []}, ValueError, "at least one address"),
+        ({"timeout": -1}, ValueError, "seconds from 0 on, or None to wait for ever, not -1"),
     ],
 )
 def test_bad_keywords(keywords, kind, text, fails_with):
@@ -53,23 +54,29 @@ def test_bad_keywords(keywords, kind, text, fails_with):
 
 
 @pytest.mark.parametrize(
-    ("address", "text"),
+    ("address", "texts"),
     [
-        ("127.0.0.1:1", "refused"),
-        ("unix:///nonexistent/farm", "No such file"),
-        ("host.invalid:1", "host.invalid:1: "),
+        (
+            "127.0.0.1:1",
+            ["no server listens on 127.0.0.1:1 (", "refused); start one there: farm-server 127."],
+        ),
+        (
+            "unix:///nonexistent/farm",
+            ["no server listens on unix:///non", "(No such file", "farm-server unix:///nonexi"],
+        ),
+        ("host.invalid:1", ["unknown host 'host.invalid' in host.invalid:1 ("]),
     ],
 )
-def test_nobody_there(address, text, fails_with):
-    """At the time-out, named, with the reason."""
-    with fails_with(farm.KernelCreationError, address, text, within=10) as caught:
+def test_nobody_there(address, texts, fails_with):
+    """At the time-out, named, with the system's reason and the next step."""
+    with fails_with(farm.KernelCreationError, *texts, within=10) as caught:
         farm.make_kernel(address, timeout=0.5)
     assert type(caught.value) is farm.KernelCreationError
 
 
 def test_each_address_that_did_not_answer_is_named(address, fails_with):
     """One that answers does not help."""
-    with fails_with(farm.KernelCreationError, "127.0.0.1:1:", "127.0.0.1:2:", within=10) as caught:
+    with fails_with(farm.KernelCreationError, "127.0.0.1:1 ", "127.0.0.1:2 ", within=10) as caught:
         farm.make_kernel([address, "127.0.0.1:1", "127.0.0.1:2"], timeout=0.5)
     assert address not in str(caught.value)
 
@@ -137,11 +144,17 @@ def test_servers_that_are_something_else(impostor, fails_with, said, kind, text)
         farm.make_kernel(address, timeout=BOUND)
 
 
-@pytest.mark.parametrize("behave", [lambda sock: None, lambda sock: sock.close()])
-def test_servers_that_say_nothing(impostor, fails_with, behave):
+@pytest.mark.parametrize(
+    ("behave", "text"),
+    [
+        (lambda sock: None, " is silent (the peer was silent during the handshake); is it a farm "),
+        (lambda sock: sock.close(), " closed the connection; is it a farm server?"),
+    ],
+)
+def test_servers_that_say_nothing(impostor, fails_with, behave, text):
     """A KernelCreationError at the time-out."""
     address = impostor(behave)
-    with fails_with(farm.KernelCreationError, address, within=10) as caught:
+    with fails_with(farm.KernelCreationError, f"{address}{text}", within=10) as caught:
         farm.make_kernel(address, timeout=1)
     assert type(caught.value) is farm.KernelCreationError
 

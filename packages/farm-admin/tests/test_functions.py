@@ -140,9 +140,11 @@ def test_errors(server, function, mode, error, text):
 
 def test_nobody_listens(nobody):
     """The most frequent error."""
-    with pytest.raises(ConnectionError, match=f"^no server listens on {nobody}$"):
+    with pytest.raises(
+        ConnectionError, match=f"^no server listens on {nobody} .*farm-server {nobody}$"
+    ):
         farm_admin.status(nobody)
-    with pytest.raises(ConnectionError, match="no such socket"):
+    with pytest.raises(ConnectionError, match=r"unix:///nonexistent/s \(No such file"):
         farm_admin.status("unix:///nonexistent/s")
 
 
@@ -153,7 +155,7 @@ def test_an_unknown_host(monkeypatch):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
-    with pytest.raises(ConnectionError, match=r"^unknown host 'nowhere'$"):
+    with pytest.raises(ConnectionError, match=r"^unknown host 'nowhere' in nowhere:1 \(Name or"):
         farm_admin.status("nowhere:1")
 
 

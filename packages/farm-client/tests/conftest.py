@@ -307,7 +307,7 @@ def connect(paper):
     made = []
 
     def make(**keywords):
-        made.append(farm.make_kernel(paper.address, timeout=BOUND, **keywords))
+        made.append(farm.make_kernel(paper.address, **{"timeout": BOUND, **keywords}))
         return made[-1]
 
     yield make

@@ -1,6 +1,7 @@
 """Streams over real socket pairs: large, small and slow ones, and peers that are something else."""
 
 import array
+import errno
 import socket
 import struct
 import sys
@@ -32,6 +33,7 @@ from farm_common.stream import (
     physical_memory,
     server_handshake,
     tune,
+    unreachable,
 )
 from farm_common.testing import FakeClock, client_hello, server_hello, stream_pair
 
@@ -812,3 +814,50 @@ def test_tuned_connections_find_dead_machines():
         tune(sock)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"),
+            "no server listens on h:1 (Connection refused); start one there: farm-server h:1",
+        ),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file or directory"),
+            (
+                "no server listens on h:1 (No such file or directory); "
+                "start one there: farm-server h:1"
+            ),
+        ),
+        (ConnectionRefusedError("the server refused: full"), "h:1: the server refused: full"),
+        (
+            socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+            "unknown host 'h' in h:1 (Name or service not known); check how it is spelt",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied"),
+            "h:1 belongs to another user (Permission denied); have that user start one for you",
+        ),
+        (
+            TimeoutError("no answer from h:1 in time"),
+            (
+                "h:1 is silent (no answer from h:1 in time); "
+                "is it a farm server, and does a firewall let you through?"
+            ),
+        ),
+        (
+            socket.timeout(),
+            "h:1 is silent; is it a farm server, and does a firewall let you through?",
+        ),
+        (EOFError("anything"), "h:1 closed the connection; is it a farm server?"),
+        (
+            OSError(errno.ENETUNREACH, "Network is unreachable"),
+            "cannot reach h:1: Network is unreachable",
+        ),
+        (ConnectionResetError(), "cannot reach h:1: ConnectionResetError"),
+    ],
+)
+def test_why_a_server_cannot_be_reached(error, text):
+    """The address, the system's own reason, and the next step."""
+    assert unreachable(Address("tcp", host="h", port=1), error) == text

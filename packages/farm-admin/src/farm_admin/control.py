@@ -13,7 +13,7 @@ from farm_common.frames import Frame, Kind
 from farm_common.handshake import ClientHello, decode_json
 from farm_common.interpreter import hello_fields
 from farm_common.security import Authenticator, NoAuth
-from farm_common.stream import Stream, connect_stream
+from farm_common.stream import Stream, connect_stream, unreachable
 
 __all__ = ["Control", "check_address"]
 
@@ -102,22 +102,10 @@ class Control:
 
     def _explained(self, error: Union[OSError, EOFError, UnicodeError]) -> OSError:
         """The error as one line that says which server it is about and what to look at."""
-        where = self._address.endpoint
         if isinstance(error, (TimeoutError, socket.timeout)):
-            return TimeoutError(f"no answer from {where} within {self._deadline.seconds:g} s")
-        if isinstance(error, (UnicodeError, socket.gaierror)):
-            return ConnectionError(f"unknown host {self._address.host!r}")
-        if isinstance(error, EOFError):
-            return ConnectionError(f"{where} closed the connection; is it a farm server?")
-        if isinstance(error, ConnectionRefusedError) and not error.errno:
-            return ConnectionError(f"{where}: {error}")  # in the server's own words
-        if isinstance(error, ConnectionRefusedError):
-            return ConnectionError(f"no server listens on {where}")
-        if isinstance(error, FileNotFoundError):
-            return ConnectionError(f"no server listens on {where}: no such socket")
-        if isinstance(error, PermissionError):
-            return ConnectionError(f"{where} belongs to another user")
-        return ConnectionError(f"cannot reach {where}: {error.strerror or error}")
+            seconds = self._deadline.seconds
+            return TimeoutError(f"no answer from {self._address.endpoint} within {seconds:g} s")
+        return ConnectionError(unreachable(self._address, error))
 
 
 def check_address(address: Address) -> None:

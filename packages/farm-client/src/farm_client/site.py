@@ -56,7 +56,6 @@ class Site:
         auth: The security mechanism.
         output: What becomes of the output of tasks.
         replay: Makes the tasks that a worker must run first; given its index.
-        clock: Tells the seconds since any moment.
     """
 
     def __init__(
@@ -66,7 +65,6 @@ class Site:
         auth: Authenticator,
         output: str,
         replay: Callable[[int], list[Job]],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.address = address
         self.links: dict[int, Link] = {}  # by the index of the worker; lost ones until replaced
@@ -74,7 +72,6 @@ class Site:
         self._auth = auth
         self._output = output
         self._replay = replay
-        self._clock = clock
         self._launcher = LocalServer(address) if address.kind == "local" else None
         self._stopped = threading.Event()
         #: Whether the kernel is about to do without this address.
@@ -151,7 +148,7 @@ class Site:
 
     def _persist(self, index: int, role: str, deadline: Deadline) -> Greeting:
         """Try to connect until it succeeds or the deadline passes."""
-        patience = _Patience(self._clock)
+        patience = _Patience()
         for pause in backoff():
             try:
                 return self._greet(index, role, deadline)
@@ -184,7 +181,7 @@ class Site:
 
     def _reconnect(self, link: Link, error: BaseException, engine: Engine) -> None:
         recovered = False
-        patience = _Patience(self._clock)
+        patience = _Patience()
         if link.done:
             self._stillbirths.pop(link.index, None)
         else:  # a worker that dies before it has done anything is not replaced at once
@@ -241,21 +238,16 @@ class Site:
 
 
 class _Patience:
-    """How long somebody who waits for a server is not told; wears out once.
+    """How long somebody who waits for a server is not told; wears out once."""
 
-    Args:
-        clock: Tells the seconds since any moment.
-    """
-
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self) -> None:
         self.failures = 0
-        self._clock = clock
-        self._since = clock()
+        self._since = time.monotonic()
         self._worn = False
 
     def seconds(self) -> float:
         """How long the wait has been."""
-        return self._clock() - self._since
+        return time.monotonic() - self._since
 
     def worn(self) -> bool:
         """Count a failure; return True once, at the first one after some seconds."""

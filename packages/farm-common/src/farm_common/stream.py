@@ -49,6 +49,7 @@ __all__ = [
     "physical_memory",
     "server_handshake",
     "tune",
+    "unreachable",
 ]
 
 #: How long a peer has from its first byte until both sides trust each other.
@@ -326,6 +327,34 @@ def tune(sock: socket.socket) -> None:
         option = getattr(socket, name, known)  # PyPy does not name all of them
         if option is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def unreachable(address: Address, error: BaseException) -> str:
+    """Say why a server cannot be talked to, and what to do next.
+
+    Args:
+        address: A TCP or Unix address.
+        error: An `OSError` or `EOFError` of `connect_stream`, or of the connection later.
+
+    Returns:
+        One line that names the address and has the system's own reason in it.
+    """
+    where = address.endpoint
+    reason = str(getattr(error, "strerror", None) or error)
+    if isinstance(error, (socket.gaierror, UnicodeError)):
+        return f"unknown host {address.host!r} in {where} ({reason}); check how it is spelt"
+    if isinstance(error, ConnectionRefusedError) and not error.errno:
+        return f"{where}: {reason}"  # in the server's own words
+    if isinstance(error, (ConnectionRefusedError, FileNotFoundError)):
+        return f"no server listens on {where} ({reason}); start one there: farm-server {where}"
+    if isinstance(error, PermissionError):
+        return f"{where} belongs to another user ({reason}); have that user start one for you"
+    if isinstance(error, (TimeoutError, socket.timeout)):
+        why = f" ({reason})" if reason else ""
+        return f"{where} is silent{why}; is it a farm server, and does a firewall let you through?"
+    if isinstance(error, EOFError):
+        return f"{where} closed the connection; is it a farm server?"
+    return f"cannot reach {where}: {reason or type(error).__name__}"
 
 
 def connect_stream(
