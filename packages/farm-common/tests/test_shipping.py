@@ -8,6 +8,7 @@ import json
 import operator
 import pickle
 import threading
+import weakref
 
 import pytest
 from hypothesis import given
@@ -537,3 +538,53 @@ def test_release():
     with pytest.raises(SerializationError, match="was released"):
         pack(shared, PROTOCOL, "it")
     assert "released" in repr(shared)
+
+
+@pytest.mark.timeout(30)
+def test_very_many_shared_values_in_one_parcel():
+    """Each is told once, in order, in a time that grows with their number, not its square."""
+    handles = [Shared(None) for _ in range(60_000)]
+    parcel = pack([handles, handles[::-1]], PROTOCOL, "it")
+    assert list(map(id, parcel.shared)) == list(map(id, handles))
+
+
+def test_shared_values_of_packing_inside_of_packing():
+    """Each parcel knows its own, also what comes after the inner one."""
+    one, two, three = Shared(1), Shared(2), Shared(3)
+    inner = []
+
+    class Nested(Importable):
+        def __reduce__(self):
+            inner.append(list(pack([two, one], PROTOCOL, "inner").shared))
+            return int, (1,)
+
+    parcel = pack([one, Nested(), one, three], PROTOCOL, "it")
+    assert inner[-1] == [two, one]
+    assert list(parcel.shared) == [one, three]
+
+
+def test_a_shared_value_does_not_keep_who_was_sent_it():
+    """Their number does not grow while links come and go; those that remain are told once."""
+
+    class Link:
+        def __init__(self):
+            self.told = []
+
+        def forget(self, shared):
+            self.told.append(shared)
+
+    shared = Shared(1)
+    gone = []
+    for _ in range(100):
+        link = Link()
+        shared.on_release(link.forget)
+        gone.append(weakref.ref(link))
+        del link
+        gc.collect()
+    link = Link()
+    shared.on_release(link.forget)
+    shared.on_release(link.forget)
+    assert [reference for reference in gone if reference() is not None] == []
+    assert len(shared._owners) == 1
+    shared.release()
+    assert link.told == [shared]

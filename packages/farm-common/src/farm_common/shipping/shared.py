@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import secrets
 import threading
+import types
 import weakref
-from typing import Any, Callable, Generic, Optional, TypeVar
+from typing import Any, Callable, Generic, Optional, TypeVar, Union
 
 from ..errors import FarmError
 
 __all__ = ["ID_SIZE", "Shared", "SharedStore", "begin_collecting"]
 
 T = TypeVar("T")
+
+_Forget = Callable[["Shared[Any]"], None]
+
+# What was collected, and the ids of the same objects, because there may be very many.
+_Collecting = tuple[list["Shared[Any]"], set[int]]
 
 #: The size of a value's id in bytes.
 ID_SIZE = 16
@@ -42,7 +48,8 @@ class Shared(Generic[T]):
         self.ident = secrets.token_bytes(ID_SIZE)
         self._load: Callable[[], T] = lambda: value
         self._released = False
-        self._owners: list[Callable[[Shared[T]], None]] = []
+        # In order, each a function that returns whom to call, or None when that is gone.
+        self._owners: dict[Callable[[], Optional[_Forget]], None] = {}
         _handles[self.ident] = self
 
     @property
@@ -56,22 +63,37 @@ class Shared(Generic[T]):
         """Free the value on all servers that have it, and here; twice is no error."""
         self._released = True
         self._load = _nothing
-        owners, self._owners = self._owners, []
-        for forget in owners:
-            forget(self)
+        owners, self._owners = self._owners, {}
+        for owner in owners:
+            forget = owner()
+            if forget is not None:
+                forget(self)
 
-    def on_release(self, forget: Callable[[Shared[T]], None]) -> None:
-        """Have `forget` called when the value is released: for those who keep a copy."""
-        if forget not in self._owners:
-            self._owners.append(forget)
+    def on_release(self, forget: _Forget) -> None:
+        """Have `forget` called when the value is released: for those who keep a copy.
+
+        Args:
+            forget: Called with the handle, once. A method does not keep its object alive: a
+                handle may live much longer than the connections that it crossed.
+        """
+        owners = self._owners
+        for owner in list(owners):
+            if owner() is None:
+                owners.pop(owner, None)
+        if isinstance(forget, types.MethodType):
+            owners[weakref.WeakMethod(forget)] = None
+        elif all(owner() != forget for owner in list(owners)):
+            owners[lambda: forget] = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        needed: Optional[list[Shared[Any]]] = getattr(_collector, "needed", None)
-        if needed is None:
+        collecting: Optional[_Collecting] = getattr(_collector, "collecting", None)
+        if collecting is None:
             raise FarmError("a shared value travels only inside a task: it cannot be pickled alone")
         if self._released:
             raise FarmError("this shared value was released")
-        if all(other is not self for other in needed):
+        needed, seen = collecting
+        if id(self) not in seen:
+            seen.add(id(self))
             needed.append(self)
         return _attach, (self.ident,)
 
@@ -135,12 +157,17 @@ def _nothing() -> Any:
     raise FarmError("this shared value is not here any more")
 
 
-def begin_collecting(needed: Optional[list[Shared[Any]]]) -> Optional[list[Shared[Any]]]:
-    """Collect the shared values that this thread pickles from now on in `needed`.
+def begin_collecting(
+    needed: Union[list[Shared[Any]], _Collecting, None],
+) -> Optional[_Collecting]:
+    """Collect the shared values that this thread pickles from now on.
+
+    Args:
+        needed: An empty list to collect them in, each once; or what an earlier call returned.
 
     Returns:
-        Where they were collected before, or None; to be handed back in when done.
+        What was collected before, or None; to be handed back in when done.
     """
-    outer = getattr(_collector, "needed", None)
-    _collector.needed = needed
+    outer: Optional[_Collecting] = getattr(_collector, "collecting", None)
+    _collector.collecting = (needed, set()) if isinstance(needed, list) else needed
     return outer
