@@ -55,3 +55,32 @@ def test_a_program_without_output(monkeypatch, stream):
         stream.close()
     monkeypatch.setattr(sys, "stdout", stream)
     Printer().show(0, frame("a\n"))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [("ascii", "\\u2603 \\xe9\n"), ("latin-1", "\\u2603 \xe9\n"), ("utf-8", "\u2603 \xe9\n")],
+)
+def test_what_the_encoding_does_not_have(monkeypatch, encoding, shown):
+    """Is written as an escape, and the rest of the line as it is."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    Printer().show(0, frame("\u2603 \xe9\n"))
+    assert stream.buffer.getvalue().decode(encoding) == f"[worker 0] {shown}"
+
+
+def test_a_stream_of_the_program_that_fails(monkeypatch):
+    """Its error goes no further, and the next line is written."""
+
+    class Stream(io.StringIO):
+        def write(self, text):
+            if "fail" in text:
+                raise RuntimeError(text)
+            return super().write(text)
+
+    stream = Stream()
+    monkeypatch.setattr(sys, "stdout", stream)
+    Printer().show(0, frame("fail\nwork\n"))
+    monkeypatch.delattr(sys, "stdout")
+    Printer().show(0, frame("nowhere\n"))
+    assert stream.getvalue() == "[worker 0] work\n"

@@ -49,9 +49,16 @@ class Printer:
                 self._write(worker, key[1], self.tails.pop(key) + "\n")
 
     def _write(self, worker: int, number: int, line: str) -> None:
-        stream = sys.stderr if number == 2 else sys.stdout
+        text = f"[worker {worker}] {line}"
         try:
-            stream.write(f"[worker {worker}] {line}")
+            stream = sys.stderr if number == 2 else sys.stdout
+            try:
+                stream.write(text)
+            except UnicodeEncodeError as error:  # as the interpreter shows what it cannot print
+                encoding = getattr(stream, "encoding", None) or error.encoding
+                stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
             stream.flush()
-        except (OSError, ValueError, AttributeError):
-            pass  # this process has closed its own output
+        except Exception:  # noqa: BLE001, S110
+            # This process has closed its own output, or put an object of its own there, which
+            # must not end the thread that reads.
+            pass
