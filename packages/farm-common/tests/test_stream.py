@@ -855,7 +855,11 @@ def test_tuned_connections_find_dead_machines():
             OSError(errno.ENETUNREACH, "Network is unreachable"),
             "cannot reach h:1: Network is unreachable",
         ),
-        (ConnectionResetError(), "cannot reach h:1: ConnectionResetError"),
+        (OSError(), "cannot reach h:1: OSError"),
+        (
+            ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+            "h:1 closed the connection (Connection reset by peer); is it a farm server?",
+        ),
     ],
 )
 def test_why_a_server_cannot_be_reached(error, text):

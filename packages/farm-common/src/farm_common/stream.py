@@ -354,6 +354,8 @@ def unreachable(address: Address, error: BaseException) -> str:
         return f"{where} is silent{why}; is it a farm server, and does a firewall let you through?"
     if isinstance(error, EOFError):
         return f"{where} closed the connection; is it a farm server?"
+    if isinstance(error, (ConnectionResetError, BrokenPipeError)):
+        return f"{where} closed the connection ({reason}); is it a farm server?"
     return f"cannot reach {where}: {reason or type(error).__name__}"
 
 
