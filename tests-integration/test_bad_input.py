@@ -147,14 +147,16 @@ def test_servers_that_are_something_else(impostor, fails_with, said, kind, text)
 @pytest.mark.parametrize(
     ("behave", "text"),
     [
-        (lambda sock: None, " is silent (the peer was silent during the handshake); is it a farm "),
-        (lambda sock: sock.close(), " closed the connection; is it a farm server?"),
+        (lambda sock: None, " is silent (the peer was silent during the handshake); "),
+        (lambda sock: sock.close(), " closed the connection"),
     ],
 )
 def test_servers_that_say_nothing(impostor, fails_with, behave, text):
     """A KernelCreationError at the time-out."""
     address = impostor(behave)
-    with fails_with(farm.KernelCreationError, f"{address}{text}", within=10) as caught:
+    with fails_with(
+        farm.KernelCreationError, f"{address}{text}", "is it a farm server", within=10
+    ) as caught:
         farm.make_kernel(address, timeout=1)
     assert type(caught.value) is farm.KernelCreationError
 
@@ -208,6 +210,12 @@ def test_a_server_that_is_full(launch, make, fails_with):
     with fails_with(farm.KernelCreationError, server.address, within=10):
         farm.make_kernel(server.address, timeout=1)
     assert kernel.broadcast_task(abs, -1) == [1, 1]
+
+
+def test_a_server_with_fewer_connections_than_workers(launch, make):
+    """It asks for no more than it serves."""
+    server = launch("127.0.0.1:0", "--workers", "3", "--max-connections", "2")
+    assert make(server.address, timeout=5).worker_count == 2
 
 
 def test_a_local_server_that_cannot_start(fails_with):

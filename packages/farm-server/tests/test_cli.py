@@ -103,13 +103,15 @@ def test_version(capsys):
 def test_help(capsys):
     """It shows examples, the ready line, signals and statuses, and no private option."""
     assert run("--help") == 0
-    text = capsys.readouterr().out
+    text = " ".join(capsys.readouterr().out.split())
     for part in (
         "examples:",
         "farm-server ready ADDRESS",
         "SIGTERM",
         "exit status:",
         "--port-file",
+        "at most --max-connections",
+        "folder is made, with mode 0700",
     ):
         assert part in text
     assert "stdin" not in text

@@ -42,6 +42,13 @@ def test_no_address():
         make_settings([])
 
 
+@pytest.mark.parametrize("bad", [None, 5, 1.5, b"h:1", [None], object()])
+def test_what_is_no_address(bad):
+    """The same error as for a text that is none."""
+    with pytest.raises(AddressError, match=r"(?s)bad address .*accepted forms"):
+        make_settings(bad)
+
+
 def test_local_is_not_to_listen_on():
     """It means something to clients only."""
     with pytest.raises(AddressError, match="a server cannot listen on 'local'"):
@@ -54,6 +61,16 @@ def test_numbers_out_of_range(name, number):
     """The error names the argument."""
     with pytest.raises(ValueError, match=f"{name}={number} is not above 0"):
         make_settings("h:1", **{name: number})
+
+
+@pytest.mark.parametrize(
+    ("workers", "connections", "asked", "advertised"),
+    [(2, 9, None, 2), (9, 2, None, 2), (2, 9, 5, 5), (2, 4, 5, 4)],
+)
+def test_what_is_advertised(workers, connections, asked, advertised):
+    """No more than is served: a kernel would wait for the others for ever."""
+    settings = make_settings("h:1", workers=workers, max_connections=connections)
+    assert settings.advertised(asked) == advertised
 
 
 def test_defaults():

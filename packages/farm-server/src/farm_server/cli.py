@@ -33,7 +33,8 @@ serves your own user (and root) only, unless it is told otherwise."""
 EPILOG = f"""\
 addresses:
   127.0.0.1:11111  [::1]:11111  host:port     TCP; with port 0 the system chooses one
-  unix:///run/user/1000/farm.sock             a socket file that only you can use
+  unix:///run/user/1000/farm.sock             a socket file that only you can use; its
+                                              folder is made, with mode 0700, if it is missing
   {DEFAULT_ADDRESS} if none is given
 
 examples:
@@ -154,7 +155,8 @@ def _parser() -> argparse.ArgumentParser:
         "--workers",
         type=_positive,
         metavar="N",
-        help="how many connections to ask a kernel for (default: the CPUs it may use)",
+        help="how many connections to ask a kernel for (default: the CPUs it may use; at most "
+        "--max-connections)",
     )
     add(
         "--max-connections",

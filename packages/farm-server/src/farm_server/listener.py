@@ -425,7 +425,7 @@ class Listener:
             session=session,
             lost=self.exits.get(arrival.preamble.session),
             peer=peer_name(arrival.sock),
-            workers=arrival.workers or self.settings.workers,
+            workers=self.settings.advertised(arrival.workers),
             slot=slot,
             parent=parent,
             settings=self.settings,
@@ -624,7 +624,7 @@ class Listener:
             "uptime": now - self._began,
             "draining": self.draining,
             "addresses": list(self.addresses),
-            "workers": settings.workers,
+            "workers": settings.advertised(),
             "max_connections": settings.max_connections,
             "tags": list(settings.tags),
             "sessions": [

@@ -97,7 +97,7 @@ def start_server(
             process and return when the server has drained.
         name: What it calls itself; the host's name if not given.
         workers: How many connections it asks a kernel for; the processors it may use if not
-            given.
+            given; never more than `max_connections`.
         auth: How clients prove who they are.
         insecure: Listen even where others can connect without authentication.
         tags: Labels for tasks to ask for.

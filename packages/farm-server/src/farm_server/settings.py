@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 from farm_common.address import Address, AddressLike, parse_address
 from farm_common.errors import AddressError
@@ -44,6 +44,14 @@ class Settings(NamedTuple):
     def authenticates(self) -> bool:
         """Whether every client must prove who it is."""
         return not any(isinstance(auth, NoAuth) for auth in self.auths)
+
+    def advertised(self, workers: Optional[int] = None) -> int:
+        """How many connections to ask a kernel for: no more than are served.
+
+        Args:
+            workers: What the address that it came to says of that, if anything.
+        """
+        return min(workers or self.workers, self.max_connections)
 
 
 def make_settings(
@@ -89,8 +97,10 @@ def _addresses(given: Union[AddressLike, Iterable[AddressLike]]) -> tuple[Addres
     single = isinstance(given, (str, Address)) or (
         isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], int)
     )
-    items = (given,) if single else tuple(given)  # type: ignore[arg-type]
-    parsed = tuple(parse_address(item) for item in items)  # type: ignore[arg-type]
+    things: Any = given
+    if single or not isinstance(things, Iterable):  # what is neither, parse_address refuses
+        things = (things,)
+    parsed = tuple(parse_address(item) for item in things)
     if not parsed:
         raise AddressError("no address to listen on: give one, for example '127.0.0.1:11111'")
     for address in parsed:
