@@ -449,6 +449,54 @@ def test_errors_that_are_difficult(error, text):
     assert original is None or type(original) is type(error)
 
 
+class Outer:
+    """Holds an error."""
+
+    class Inner(ValueError):
+        """Its name has a dot."""
+
+
+@pytest.mark.parametrize(
+    ("error", "report"),
+    [
+        (ValueError("one"), "ValueError: one"),
+        (ValueError("one\ntwo\nthree"), "ValueError: one"),
+        (ValueError("\n one \r\ntwo"), "ValueError: one"),
+        (ValueError(), "ValueError"),
+        (ValueError(" \n"), "ValueError"),
+        (KeyError("k"), "KeyError: 'k'"),
+        (Outer.Inner("x"), f"{__name__}.Outer.Inner: x"),
+        (json.JSONDecodeError("no", "{", 1), "json.decoder.JSONDecodeError: no: line 1 column 2 "),
+        (type("Own", (Exception,), {"__module__": "__main__"})("x"), "Own: x"),
+        (SerializationError("it cannot be sent:\nthe reason"), "SerializationError: it cannot be "),
+        (SyntaxError("bad", ("f.py", 3, 1, "a b\n")), "SyntaxError: bad (f.py, line 3)"),
+    ],
+)
+def test_a_report_is_one_line(error, report):
+    """The type, and the first line of the message; notes belong to the description."""
+    error.__notes__ = ["a note", "another"]
+    body, _ = pack_exception(error, PROTOCOL)
+    got, _, _ = unpack_exception(body, load=False)
+    assert got.startswith(report)
+    assert "\n" not in got
+    assert "another" not in got
+    assert len(got) < len(report) + 20
+
+
+def test_a_report_is_short():
+    """A long message is cut in the middle: a SerializationError has its reason at the end."""
+    for error in (
+        ValueError("x" * 10_000_000),
+        SerializationError("it" + "\n-> y" * 999 + ": why"),
+    ):
+        body, _ = pack_exception(error, PROTOCOL)
+        report, _, _ = unpack_exception(body, load=False)
+        assert report.startswith(type(error).__name__)
+        assert len(report) <= 510
+        assert " ... " in report
+    assert report.endswith(": why")
+
+
 def test_a_long_traceback_is_cut():
     """Its beginning and its end remain."""
 

@@ -19,6 +19,9 @@ _LENGTH = struct.Struct("!I")
 #: The longest traceback that is sent, in characters: a recursion's has a thousand entries.
 _DESCRIPTION_LIMIT = 20_000
 
+#: The longest report that is sent, in characters: it is to be one line.
+_REPORT_LIMIT = 500
+
 
 class PackedException(NamedTuple):
     """An error as it travels.
@@ -45,9 +48,7 @@ def pack_exception(
     """
     report = _safely(_report, error)
     description = _safely(_describe, error, skip)
-    if len(description) > _DESCRIPTION_LIMIT:
-        half = _DESCRIPTION_LIMIT // 2
-        description = f"{description[:half]}\n  ...\n{description[-half:]}"
+    description = _shorten(description, _DESCRIPTION_LIMIT, "\n  ...\n")
     pickled, bytecode = b"", False
     if not text_only:
         try:
@@ -90,10 +91,27 @@ def unpack_exception(body: Buffer, load: bool) -> tuple[str, str, Optional[BaseE
 
 
 def _report(error: BaseException) -> str:
+    """The error in one line: its type, and the first line of what it says.
+
+    Not the last line of what traceback makes: that is a note, or the end of a longer message.
+    """
+    kind = type(error)
+    lines = str(error).strip().splitlines() or [""]
     if isinstance(error, SerializationError):
-        return f"{type(error).__name__}: {error}"
-    lines = traceback.format_exception_only(type(error), error)
-    return lines[-1].strip() if lines else type(error).__name__
+        name, text = kind.__name__, " ".join(lines)  # the reason, which counts, stands at its end
+    else:
+        name, text = kind.__qualname__, lines[0].rstrip()
+        if kind.__module__ not in ("builtins", "__main__"):
+            name = f"{kind.__module__}.{name}"
+    return _shorten(f"{name}: {text}" if text else name, _REPORT_LIMIT, " ... ")
+
+
+def _shorten(text: str, limit: int, gap: str) -> str:
+    """The text, or its beginning and its end."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}{gap}{text[-half:]}"
 
 
 def _describe(error: BaseException, skip: int) -> str:
