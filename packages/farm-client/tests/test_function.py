@@ -2,6 +2,7 @@
 
 import gc
 import sys
+import types
 
 import pytest
 
@@ -106,6 +107,32 @@ def test_a_global_that_changes(table):
     table.find(namespace["h"])
     namespace["LATER"] = "abc"
     assert value(table.find(namespace["h"])) == 3
+
+
+def test_an_attribute_that_is_set_later(table):
+    """On the function itself; and once more after that."""
+
+    def f():
+        return getattr(f, "mode", 1)
+
+    assert value(table.find(f)) == 1
+    for mode in (2, 3):
+        f.mode = mode
+        assert value(table.find(f)) == mode
+    del f.mode
+    assert value(table.find(f)) == 1
+
+
+def test_a_module_made_by_hand_that_changes(table):
+    """It goes with all that is in it, so each look is a new one."""
+    module = types.ModuleType("made_by_hand")
+
+    def f():
+        return module.n
+
+    for n in range(3):
+        module.n = n
+        assert value(table.find(f)) == n
 
 
 def test_a_redefined_function(table):

@@ -8,6 +8,7 @@ import json
 import operator
 import pickle
 import threading
+import types
 import weakref
 
 import pytest
@@ -188,7 +189,7 @@ def over(x):
 @pytest.mark.parametrize(
     ("value", "path"),
     [
-        (LOCK, ""),
+        (LOCK, "it: "),
         ([0, LOCK], "it -> [1]: "),
         ({"a": {"b": LOCK}}, "it -> ['a'] -> ['b']: "),
         ((Plain([LOCK]),), "it -> [0] -> attribute .inner -> [0]: "),
@@ -204,7 +205,53 @@ def test_what_cannot_travel_is_named(value, path):
     with pytest.raises(SerializationError) as caught:
         pack(value, PROTOCOL, "it")
     name = f"{__name__}.Unsendable"
-    assert str(caught.value) == f"it cannot be sent: {path}a {name}: cannot pickle it"
+    assert str(caught.value) == f"{path}a {name}: cannot pickle it"
+
+
+class Odd:
+    """Its text of why it cannot travel is empty."""
+
+    def __reduce__(self):
+        raise KeyError
+
+
+@pytest.mark.parametrize(
+    ("args", "keywords", "text"),
+    [
+        ((1, {"a": [LOCK]}), {}, "argument 2 of f -> ['a'] -> [0]: a {name}.Unsendable: cannot"),
+        ((LOCK,), {}, "argument 1 of f: a {name}.Unsendable: cannot pickle it"),
+        ((1,), {"b": 2, "db": (LOCK,)}, "argument 'db' of f -> [0]: a {name}.Unsendable: cannot"),
+        ((1, Odd()), {}, "argument 2 of f: a {name}.Odd: KeyError"),
+    ],
+)
+def test_which_argument_cannot_travel(args, keywords, text):
+    """By its place or its name, and the path from there."""
+    with pytest.raises(SerializationError) as caught:
+        pack_arguments(args, keywords, PROTOCOL, "f")
+    assert str(caught.value).startswith(text.format(name=__name__))
+    assert caught.value.__cause__ is not None
+
+
+def test_arguments_travel():
+    """As a pair of a tuple and a dict."""
+    parcel = pack_arguments((1, "x"), {"a": 2}, PROTOCOL, "f")
+    assert unpack(parcel.body, parcel.buffers) == ((1, "x"), {"a": 2})
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (int, "an int"),
+        (type("Open", (), {"__module__": "_io"}), "an _io.Open"),
+        (type("Iterator", (), {"__module__": "builtins"}), "an Iterator"),
+        (type("UUID", (), {"__module__": "uuid"}), "a uuid.UUID"),
+        (type(None), "a None"),
+        (list, "a list"),
+    ],
+)
+def test_what_a_value_is_called(kind, text):
+    """With its article."""
+    assert diagnosis.explain(kind(), "it", ValueError("why"), PROTOCOL) == f"it: {text}: why"
 
 
 def test_an_object_with_its_own_way_to_travel():
@@ -225,6 +272,9 @@ def test_what_is_nested_too_deeply():
         deep = [deep]
     with pytest.raises(SerializationError, match="it is nested too deeply; send it as a flatter"):
         pack(deep, PROTOCOL, "it")
+    with pytest.raises(SerializationError, match=r"^argument 2 of f: it is nested too deeply") as c:
+        pack_arguments((1, deep), {}, PROTOCOL, "f")
+    assert c.value.__cause__ is None
     while deep:
         deep = deep[0]
 
@@ -345,6 +395,8 @@ def test_global_names():
         (importable, True),
         (Importable, True),
         (collections, True),
+        (types.ModuleType("by_hand"), False),
+        (types.ModuleType("collections"), False),
         ([1], False),
         ({}, False),
         (([],), False),
@@ -394,6 +446,38 @@ def test_a_capture_notices():
     capture = Capture(outer)
     outer.__code__ = again.__code__
     assert not capture.current()
+
+
+def test_a_capture_notices_attributes():
+    """Also those of a function inside, which go with it."""
+
+    def inner():
+        return inner.mode
+
+    def outer():
+        return inner()
+
+    for function in (inner, outer):
+        capture = Capture(outer)
+        assert capture.current()
+        function.mode = 3
+        assert not capture.current()
+        assert not Capture(outer).stable
+        del function.mode
+
+
+def test_a_capture_notices_a_builtin_that_is_shadowed():
+    """And that it is so no longer."""
+    namespace = {"__name__": "__main__"}
+    exec("def f(x):\n    return len(x)", namespace)
+    builtin = Capture(namespace["f"])
+    assert builtin.current()
+    namespace["len"] = abs
+    assert not builtin.current()
+    shadowed = Capture(namespace["f"])
+    assert shadowed.current()
+    del namespace["len"]
+    assert not shadowed.current()
 
 
 # errors

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dis
 import importlib
+import sys
 import types
 import weakref
 from collections.abc import Iterator, Sequence
@@ -170,6 +171,7 @@ class Capture:
                 or function.__code__ is not code
                 or function.__defaults__ is not defaults
                 or function.__kwdefaults__ is not keywords
+                or function.__dict__
             ):
                 return False
         for cell, content in self._cells:
@@ -186,8 +188,10 @@ class Capture:
     def _is_fixed(self, value: Any, seen: set[int]) -> bool:
         """Whether `value` cannot change but in the ways that `current` looks at."""
         kind = type(value)
-        if kind in SCALARS or kind is types.ModuleType or kind is types.BuiltinFunctionType:
+        if kind in SCALARS or kind is types.BuiltinFunctionType:
             return True
+        if kind is types.ModuleType:
+            return _is_imported(value)
         if kind is tuple:
             return all(self._is_fixed(item, seen) for item in value)
         if kind is Shared:
@@ -221,6 +225,15 @@ class Capture:
             if content is not _MISSING:
                 values.append(content)
         return all(self._is_fixed(value, seen) for value in values)
+
+
+def _is_imported(module: types.ModuleType) -> bool:
+    """Whether a module travels as its name: one made by hand goes with all that is in it."""
+    name: Any = getattr(module, "__name__", None)
+    if sys.modules.get(name) is not module:
+        return False
+    # PyPy's builtins have no spec.
+    return getattr(module, "__spec__", None) is not None or name in sys.builtin_module_names
 
 
 _MISSING = object()
