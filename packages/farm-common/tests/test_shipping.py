@@ -208,52 +208,6 @@ def test_what_cannot_travel_is_named(value, path):
     assert str(caught.value) == f"{path}a {name}: cannot pickle it"
 
 
-class Odd:
-    """Its text of why it cannot travel is empty."""
-
-    def __reduce__(self):
-        raise KeyError
-
-
-@pytest.mark.parametrize(
-    ("args", "keywords", "text"),
-    [
-        ((1, {"a": [LOCK]}), {}, "argument 2 of f -> ['a'] -> [0]: a {name}.Unsendable: cannot"),
-        ((LOCK,), {}, "argument 1 of f: a {name}.Unsendable: cannot pickle it"),
-        ((1,), {"b": 2, "db": (LOCK,)}, "argument 'db' of f -> [0]: a {name}.Unsendable: cannot"),
-        ((1, Odd()), {}, "argument 2 of f: a {name}.Odd: KeyError"),
-    ],
-)
-def test_which_argument_cannot_travel(args, keywords, text):
-    """By its place or its name, and the path from there."""
-    with pytest.raises(SerializationError) as caught:
-        pack_arguments(args, keywords, PROTOCOL, "f")
-    assert str(caught.value).startswith(text.format(name=__name__))
-    assert caught.value.__cause__ is not None
-
-
-def test_arguments_travel():
-    """As a pair of a tuple and a dict."""
-    parcel = pack_arguments((1, "x"), {"a": 2}, PROTOCOL, "f")
-    assert unpack(parcel.body, parcel.buffers) == ((1, "x"), {"a": 2})
-
-
-@pytest.mark.parametrize(
-    ("kind", "text"),
-    [
-        (int, "an int"),
-        (type("Open", (), {"__module__": "_io"}), "an _io.Open"),
-        (type("Iterator", (), {"__module__": "builtins"}), "an Iterator"),
-        (type("UUID", (), {"__module__": "uuid"}), "a uuid.UUID"),
-        (type(None), "a None"),
-        (list, "a list"),
-    ],
-)
-def test_what_a_value_is_called(kind, text):
-    """With its article."""
-    assert diagnosis.explain(kind(), "it", ValueError("why"), PROTOCOL) == f"it: {text}: why"
-
-
 def test_an_object_with_its_own_way_to_travel():
     """Its attributes are not looked at: the reason is the one that it gives."""
 
@@ -272,9 +226,6 @@ def test_what_is_nested_too_deeply():
         deep = [deep]
     with pytest.raises(SerializationError, match="it is nested too deeply; send it as a flatter"):
         pack(deep, PROTOCOL, "it")
-    with pytest.raises(SerializationError, match=r"^argument 2 of f: it is nested too deeply") as c:
-        pack_arguments((1, deep), {}, PROTOCOL, "f")
-    assert c.value.__cause__ is None
     while deep:
         deep = deep[0]
 

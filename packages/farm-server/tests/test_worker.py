@@ -198,7 +198,7 @@ def test_a_result_that_cannot_travel(client):
     client.task(client.function(lambda: [Unsendable()]), 1)
     (frame,) = client.serve()
     report, _, original = unpack_exception(frame.body, True)
-    assert report.startswith("SerializationError: the result cannot be sent: the result -> [0]: a")
+    assert report.startswith("SerializationError: the result -> [0]: a")
     assert type(original).__name__ == "SerializationError"
 
 

@@ -23,7 +23,15 @@ from farm_common.errors import (
     TaskExecutionError,
 )
 from farm_common.frames import Flag, Frame, Kind
-from farm_common.shipping import SCALARS, Parcel, Shared, pack, unpack, unpack_exception
+from farm_common.shipping import (
+    SCALARS,
+    Parcel,
+    Shared,
+    pack,
+    pack_arguments,
+    unpack,
+    unpack_exception,
+)
 from farm_common.shipping.functions import Task
 
 from . import interrupts
@@ -182,7 +190,7 @@ class Engine(Handover):
         return Job(function, (), self._pack(function, args, keywords), current_options(), None)
 
     def _pack(self, function: Function, args: tuple[Any, ...], keywords: dict[str, Any]) -> Parcel:
-        parcel = pack((args, keywords), self._functions.protocol, f"arguments of {function.name}")
+        parcel = pack_arguments(args, keywords, self._functions.protocol, function.name)
         size = len(parcel.body) + sum(map(len, parcel.buffers)) + len(function.ident)
         if size > self._frame_limit:
             raise SerializationError(

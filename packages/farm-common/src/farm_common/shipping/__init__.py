@@ -6,7 +6,7 @@ many tasks use; `diagnosis` finds out what in a value cannot travel.
 
 from .exceptions import pack_exception, unpack_exception
 from .functions import Capture, ShippedFunction, load_function, ship_function
-from .pickling import SCALARS, Parcel, pack, unpack
+from .pickling import SCALARS, Parcel, pack, pack_arguments, unpack
 from .shared import Shared, SharedStore
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ShippedFunction",
     "load_function",
     "pack",
+    "pack_arguments",
     "pack_exception",
     "ship_function",
     "unpack",

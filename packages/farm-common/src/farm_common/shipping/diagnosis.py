@@ -11,7 +11,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["explain"]
+__all__ = ["explain", "explain_arguments"]
 
 _DEPTH = 50
 _WIDTH = 10_000  # parts of one object that are tried
@@ -29,9 +29,11 @@ def explain(value: Any, what: str, error: BaseException, protocol: int) -> str:
     Returns:
         The text of the error, for example
 
-            argument 0 of f cannot be sent: argument 0 of f -> ['db'] -> attribute .conn: a
-            sqlite3.Connection: cannot pickle 'sqlite3.Connection' object
+            argument 1 of f -> ['db'] -> attribute .conn: a sqlite3.Connection: cannot pickle
+            'sqlite3.Connection' object
     """
+    if isinstance(error, RecursionError):  # the path would be as long as it is deep
+        return f"{what}: it is nested too deeply; send it as a flatter structure"
     path = [what]
     seen = {id(value)}
     for _ in range(_DEPTH):
@@ -46,9 +48,32 @@ def explain(value: Any, what: str, error: BaseException, protocol: int) -> str:
                 break
         else:
             break
-    where = "" if len(path) == 1 else f"{' -> '.join(path)}: "
     reason = str(error) or type(error).__name__
-    return f"{what} cannot be sent: {where}a {_type_name(value)}: {reason}"
+    return f"{' -> '.join(path)}: {_type_name(value)}: {reason}"
+
+
+def explain_arguments(
+    args: tuple[Any, ...],
+    keywords: dict[str, Any],
+    name: str,
+    error: BaseException,
+    protocol: int,
+) -> str:
+    """`explain` which argument of a call cannot travel, and which part of it.
+
+    Args:
+        args: The positional arguments, which are counted from 1.
+        keywords: The others, which are called by their names.
+        name: What is called.
+        error: Why packing failed.
+        protocol: The pickle protocol that was used.
+    """
+    labels: list[Any] = [*range(1, len(args) + 1), *keywords]
+    for label, value in zip(labels, (*args, *keywords.values())):
+        failure = _failure(value, protocol)
+        if failure is not None:
+            return explain(value, f"argument {label!r} of {name}", failure, protocol)
+    return explain((args, keywords), f"arguments of {name}", error, protocol)
 
 
 def _failure(value: Any, protocol: int) -> Any:
@@ -62,10 +87,13 @@ def _failure(value: Any, protocol: int) -> Any:
 
 
 def _type_name(value: Any) -> str:
+    """What a value is, with its article."""
     kind = type(value)
-    if kind.__module__ == "builtins":
-        return kind.__qualname__
-    return f"{kind.__module__}.{kind.__qualname__}"
+    name = "None" if value is None else kind.__qualname__
+    if kind.__module__ != "builtins":
+        name = f"{kind.__module__}.{name}"
+    # By the letter, but for u: of types it is rather that of uuid than that of under.
+    return f"an {name}" if name.lstrip("_")[:1].lower() in tuple("aeio") else f"a {name}"
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:

@@ -16,14 +16,14 @@ import sys
 import threading
 import types
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from ..errors import SerializationError
 from ..frames import Buffer
 from . import diagnosis
 from .shared import Shared, begin_collecting
 
-__all__ = ["SCALARS", "Parcel", "dump", "is_importable", "pack", "unpack"]
+__all__ = ["SCALARS", "Parcel", "dump", "is_importable", "pack", "pack_arguments", "unpack"]
 
 #: Types whose values never change and always pickle: a run of these needs no care.
 SCALARS = frozenset({int, float, bool, complex, str, bytes, type(None)})
@@ -61,19 +61,42 @@ def pack(value: Any, protocol: int, what: str) -> Parcel:
     Args:
         value: Anything.
         protocol: The pickle protocol that both sides read.
-        what: What to call the value in an error, for example ``"argument 0 of f"``.
+        what: What to call the value in an error, for example ``"the result"``.
 
     Raises:
         SerializationError: It cannot travel; says which object in it, and why.
     """
     try:
         return dump(value, protocol)
-    except RecursionError:
-        raise SerializationError(
-            f"{what} cannot be sent: it is nested too deeply; send it as a flatter structure"
-        ) from None
     except Exception as error:
-        raise SerializationError(diagnosis.explain(value, what, error, protocol)) from error
+        text = diagnosis.explain(value, what, error, protocol)
+        raise SerializationError(text) from _cause(error)
+
+
+def pack_arguments(
+    args: tuple[Any, ...], keywords: dict[str, Any], protocol: int, name: str
+) -> Parcel:
+    """`pack` the arguments of a call; the error says which of them it is.
+
+    Args:
+        args: The positional ones.
+        keywords: The others.
+        protocol: The pickle protocol that both sides read.
+        name: What is called.
+
+    Raises:
+        SerializationError: One cannot travel; says which, which object in it, and why.
+    """
+    try:
+        return dump((args, keywords), protocol)
+    except Exception as error:
+        text = diagnosis.explain_arguments(args, keywords, name, error, protocol)
+        raise SerializationError(text) from _cause(error)
+
+
+def _cause(error: Exception) -> Optional[Exception]:
+    """What to tell besides; a recursion would fill the screen."""
+    return None if isinstance(error, RecursionError) else error
 
 
 def dump(value: Any, protocol: int) -> Parcel:
