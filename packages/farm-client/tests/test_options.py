@@ -48,6 +48,14 @@ def test_bad_categories(category):
         pass
 
 
+@pytest.mark.parametrize("category", [float("nan"), float("inf"), float("-inf")])
+def test_categories_that_are_no_json(category):
+    """Servers would not understand them."""
+    text = f"a task category is a finite number, not {category}"
+    with pytest.raises(ValueError, match=text), farm.task_category(category):
+        pass
+
+
 def test_categories_are_sent(kernel, paper):
     """Only where they are not the default."""
     channel = farm.make_channel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -38,13 +39,16 @@ def task_category(category: Category) -> Iterator[None]:
     """Give the tasks that are submitted inside the ``with`` a category.
 
     Args:
-        category: A string or a number; `task_categories_running` shows it.
+        category: A string or a finite number; `task_categories_running` shows it.
 
     Raises:
         TypeError: It is something else.
+        ValueError: It is not finite: such numbers cannot travel.
     """
     if not isinstance(category, (str, int, float)):
         raise TypeError(f"a task category is a string or a number, not {category!r:.100}")
+    if isinstance(category, float) and not math.isfinite(category):
+        raise ValueError(f"a task category is a finite number, not {category!r}")
     with _changed((_current.get() or Options())._replace(category=category)):
         yield
 
