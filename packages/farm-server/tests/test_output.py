@@ -138,6 +138,38 @@ def test_output_that_was_closed(printed, closing):
     assert "".join(piece[3] for piece in told) == "again\ntoo\n"
 
 
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+@pytest.mark.parametrize(
+    "replacing",
+    [
+        "sys.{0} = io.StringIO()",
+        "sys.{0} = None",
+        "del sys.{0}",
+        "sys.{0} = io.TextIOWrapper(sys.{0}.buffer)",
+        "sys.{0} = io.TextIOWrapper(sys.{0}.detach())",
+    ],
+)
+def test_output_that_was_replaced(printed, replacing, name):
+    """The next task has it again, though not while this one runs."""
+    told, _, _ = printed(
+        f"""
+        import io
+        {replacing.format(name)}
+        replaced = getattr(sys, {name!r}, None)
+        take(during=True)
+        kept = getattr(sys, {name!r}, None) is replaced
+        del replaced
+        take()
+        take()
+        print("again", file=sys.{name})
+        tell([kept, take()])
+        """
+    )
+    kept, taken = told
+    assert kept
+    assert [piece[3] for piece in taken] == ["again\n"]
+
+
 def test_more_than_a_terminal_can_show(printed):
     """It is dropped, and counted in what is sent next."""
     told, _, _ = printed(

@@ -4,6 +4,11 @@
 standard output carries the ready line), ``"discard"`` drops it. Tasks write to pipes, be it from
 Python, C or a child process; the monitor thread empties them, so no task waits for a client that
 is slow to print. More than a terminal can show is dropped, and what was dropped is counted.
+
+A task may close ``sys.stdout`` or put another object there: that is undone after it, when output is
+taken. What it does to the descriptors 1 and 2 themselves (``os.close(1)``) stays: seeing that would
+cost a system call each time. Python's output does not go through them, that of C and of child
+processes does.
 """
 
 from __future__ import annotations
@@ -104,11 +109,13 @@ class Output:
         """
         if not self.descriptors:
             return []
-        for stream in () if during else list(self._streams.values()):
-            try:
-                stream.flush()
-            except (OSError, ValueError):  # the task closed it
-                self._install()
+        if not during:
+            self._restore()
+            for stream in list(self._streams.values()):
+                try:
+                    stream.flush()
+                except (OSError, ValueError):  # the task closed it
+                    self._install()
         # A pipe holds 64 KiB, so two reads empty it unless somebody goes on writing.
         for _ in range(2):
             for descriptor, _events in self._poll.poll(0):
@@ -121,6 +128,14 @@ class Output:
             body = bytes((number,)) + data
             segments += connection.send(Kind.OUTPUT, body, ident=ident, count=dropped)
         return segments
+
+    def _restore(self) -> None:
+        """Put our streams where a task left one of its own: the next one's prints would vanish."""
+        streams = self._streams
+        if getattr(sys, "stdout", None) is not streams[_STDOUT]:
+            sys.stdout = streams[_STDOUT]
+        if getattr(sys, "stderr", None) is not streams[_STDERR]:
+            sys.stderr = streams[_STDERR]
 
     def _install(self) -> None:
         """Give the process fresh ``sys.stdout`` and ``sys.stderr``, and fresh descriptors."""
