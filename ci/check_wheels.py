@@ -1,8 +1,8 @@
 """Check what was built into a folder before anybody installs it.
 
-Each wheel holds ``py.typed`` and its licence, was built from an sdist beside it of the same
-version, and can be imported, commands and entry points included, in an environment that has
-what the wheel declares and nothing else.
+Each wheel holds ``py.typed`` and its licence, requires what its extras promise, was built from
+an sdist beside it of the same version, and can be imported, commands and entry points included,
+in an environment that has what the wheel declares and nothing else.
 
 Usage: ``python ci/check_wheels.py DIST``; needs ``uv`` on the PATH. Exits 1 at the first wheel
 that is not as it should be, and says why.
@@ -10,6 +10,7 @@ that is not as it should be, and says why.
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from email.parser import Parser
 from pathlib import Path
 
 EXPECTED = ["farm_admin", "farm_client", "farm_common", "farm_gss", "farm_server"]
+
+# An extra that is not declared, or brings nothing, is no more than a warning of the installer's.
+EXTRAS = {"farm_client": {"gss": "farm-gss"}, "farm_server": {"gss": "farm-gss"}}
 
 # Compiled when installed, against libraries that a checking machine need not have; what needs
 # them at import time would fail here, and should.
@@ -61,7 +65,18 @@ def check_contents(wheel: Path, package: str, version: str) -> list[str]:
     if not metadata.get_payload():
         sys.exit(f"{wheel.name} has no README as its description")
     requirements = metadata.get_all("Requires-Dist", [])
+    for extra, wanted in EXTRAS.get(package, {}).items():
+        if not any(is_of_extra(requirement, wanted, extra) for requirement in requirements):
+            sys.exit(f"{wheel.name} does not require {wanted} for [{extra}]: {requirements}")
     return [requirement for requirement in requirements if "extra ==" not in requirement]
+
+
+def is_of_extra(requirement: str, name: str, extra: str) -> bool:
+    """Whether a line of metadata requires a package for an extra, and only for that."""
+    what, _, marker = requirement.partition(";")
+    found = re.match(r"[\w.-]+", what)
+    quoted = marker.replace('"', "'").replace(" ", "")
+    return found is not None and found[0] == name and quoted == f"extra=='{extra}'"
 
 
 def check_import(wheel: Path, package: str, version: str, requirements: list[str]) -> None:
