@@ -272,6 +272,37 @@ def test_by_name_wherever_possible():
     assert ship_function(lambda: 1, PROTOCOL).bytecode
 
 
+class OnlyATask:
+    """Stands for a function, under its name in a module."""
+
+    def __init__(self, function):
+        functools.update_wrapper(self, function)
+
+    @property
+    def __farm_task__(self):
+        return self.__wrapped__
+
+    def __call__(self):
+        raise AssertionError("called instead of the function")
+
+
+@OnlyATask
+def only_a_task():
+    """Found by its name, as an `OnlyATask`."""
+    return "ran"
+
+
+def test_what_is_only_a_task():
+    """By name where that finds it, else its function; the other side calls the function."""
+    function = ship_function(only_a_task, PROTOCOL)
+    assert function.body == f"N{__name__}:only_a_task".encode()
+    assert (function.name, function.bytecode) == ("only_a_task", False)
+    local = OnlyATask(lambda: "local")
+    assert ship_function(local, PROTOCOL).bytecode
+    for task, result in ((only_a_task, "ran"), (local, "local"), (OnlyATask(local), "local")):
+        assert shipped(task)() == result
+
+
 @pytest.mark.parametrize(
     ("body", "kind"),
     [

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
 from farm_common.shipping import Capture, Shared, ShippedFunction, ship_function
-from farm_common.shipping.functions import Task
-from farm_common.shipping.pickling import is_importable
+from farm_common.shipping.functions import Task, task_function, travels_by_name
 
 from .scheduler import Estimate
 
@@ -94,7 +93,9 @@ class FunctionTable:
 
     def _ship(self, task: Task) -> Function:
         # Looked at before it is packed: what changes in between is then seen at the next submit.
-        capture = Capture(task) if type(task) is types.FunctionType else None
+        by_name = travels_by_name(task)
+        inner = task_function(task)
+        capture = Capture(inner) if type(inner) is types.FunctionType and not by_name else None
         shipped = ship_function(task, self.protocol)
         function = self._by_ident.get(shipped.ident)
         if function is None:
@@ -103,10 +104,10 @@ class FunctionTable:
         if isinstance(task, str):
             _bound(self._by_name)
             self._by_name[task] = function
-        elif capture is not None and capture.stable:
-            self._remember(task, function, None if is_importable(task) else capture)
-        elif isinstance(task, (types.BuiltinFunctionType, type)) and is_importable(task):
+        elif by_name or (inner is not task and travels_by_name(inner)):
             self._remember(task, function, None)
+        elif capture is not None and capture.stable:
+            self._remember(task, function, capture)
         return function
 
     def _remember(self, task: Any, function: Function, capture: Optional[Capture]) -> None:

@@ -6,6 +6,7 @@ import functools
 from typing import Any, Callable, Optional, TypeVar, Union, overload
 
 from farm_common.errors import InvalidTaskError
+from farm_common.place import worker_index
 from farm_common.shipping import Shared
 
 __all__ = ["RemoteTask", "deftask", "shared"]
@@ -17,6 +18,9 @@ T = TypeVar("T")
 class RemoteTask:
     """A function that runs on workers only; made by ``@deftask(local=False)``.
 
+    Submitting it sends the name of its module and its own, where the workers can import it by
+    these, else the function itself.
+
     Args:
         function: What the workers call.
     """
@@ -25,12 +29,19 @@ class RemoteTask:
         functools.update_wrapper(self, function)
         self._function = function
 
+    @property
+    def __farm_task__(self) -> Callable[..., Any]:
+        """The function, for `farm_common.shipping.functions`."""
+        return self._function
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Refuse: it is a task, to be submitted.
+        """Call the function on a worker, as it and others there may; refuse elsewhere.
 
         Raises:
-            InvalidTaskError: Always.
+            InvalidTaskError: This is no worker.
         """
+        if worker_index() is not None:
+            return self._function(*args, **kwargs)
         name = getattr(self._function, "__qualname__", repr(self._function))
         raise InvalidTaskError(
             f"{name} is only a task, so it cannot be called here: submit it, or define it with "

@@ -3,6 +3,11 @@
 What a function captured may change between two submits, and each submit must see the latest
 (lfarm's rule). Packing a closure again costs a hundred microseconds, so a `Capture` remembers
 what was captured, as long as all of it is immutable, and tells cheaply whether it is still so.
+
+A module may hold, under a function's name, an object that stands for it and is only a task. Its
+class has an attribute ``__farm_task__``, which is the function in each instance. Either side sees
+through it: it travels by its name where that finds it, else its function does, and on the server
+the function is what is called.
 """
 
 from __future__ import annotations
@@ -29,7 +34,9 @@ __all__ = [
     "global_names",
     "load_function",
     "ship_function",
+    "task_function",
     "task_name",
+    "travels_by_name",
 ]
 
 #: The size of a function's content id in bytes.
@@ -76,13 +83,25 @@ def ship_function(task: Task, protocol: int) -> ShippedFunction:
     name = task_name(task)
     if isinstance(task, str):
         return _shipped(BY_NAME + task.encode(), (), False, (), name)
-    if isinstance(task, (types.FunctionType, types.BuiltinFunctionType, type)):
-        module = getattr(task, "__module__", None)
-        if module and is_importable(task):
-            text = f"{module}:{task.__qualname__}"
-            return _shipped(BY_NAME + text.encode(), (), False, (), name)
+    if travels_by_name(task):
+        text = f"{task.__module__}:{task.__qualname__}"
+        return _shipped(BY_NAME + text.encode(), (), False, (), name)
+    function = task_function(task)
+    if function is not task:
+        return ship_function(function, protocol)
     parcel = pack(task, protocol, f"task {name}")
     return _shipped(BY_PICKLE + parcel.body, parcel.buffers, parcel.bytecode, parcel.shared, name)
+
+
+def task_function(task: Any) -> Any:
+    """The function that an object which is only a task stands for; all else is its own."""
+    return task.__farm_task__ if hasattr(type(task), "__farm_task__") else task
+
+
+def travels_by_name(task: Any) -> bool:
+    """Whether a callable is sent as the name under which the other side can import it."""
+    by_name = isinstance(task, (types.FunctionType, types.BuiltinFunctionType, type))
+    return (by_name or task_function(task) is not task) and is_importable(task)
 
 
 def _shipped(
@@ -108,6 +127,7 @@ def load_function(body: Buffer, buffers: Sequence[Buffer]) -> Callable[..., Any]
         function = unpack(data, buffers)
     else:
         raise InvalidTaskError(f"a task in the unknown format {kind!r}: this server is too old")
+    function = task_function(function)
     if not callable(function):
         raise InvalidTaskError(f"{function!r:.100} is not callable")
     return function  # type: ignore[no-any-return]
