@@ -7,6 +7,7 @@ import types
 import pytest
 
 import farm_client as farm
+from farm_client import function as function_module
 from farm_client.function import FunctionTable
 from farm_common.frames import Kind
 from farm_common.shipping import load_function
@@ -148,6 +149,33 @@ def test_tasks_that_are_gone_are_forgotten(table):
     """An id that is used again is not taken for the old function's."""
     for n in range(2000):
         assert value(table.find(lambda n=n: n)) == n
+
+
+@pytest.mark.parametrize("other", ["inserts", "clears"])
+def test_room_is_made_while_another_thread_changes_the_table(monkeypatch, table, other):
+    """What was put in first goes; no submit fails over it."""
+
+    class Changing(dict):
+        changes = 2
+
+        def __iter__(self):
+            keys = super().__iter__()
+            if self.changes:
+                self.changes -= 1
+                if other == "inserts":
+                    self[f"math:other{self.changes}"] = None
+                else:
+                    self.clear()
+                    return iter(())
+            return keys
+
+    monkeypatch.setattr(function_module, "_MOST", 3)
+    table._by_name = Changing()
+    names = ["math:sin", "math:cos", "math:tan", "math:exp", "math:log"]
+    for name in names:
+        assert table.find(name).name == name
+    assert len(table._by_name) <= 3
+    assert "math:log" in table._by_name
 
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="counts references")

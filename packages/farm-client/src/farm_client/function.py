@@ -123,5 +123,8 @@ class FunctionTable:
 
 def _bound(table: dict[Any, Any]) -> None:
     """Make room by forgetting what was put in first; it will be found out again."""
-    if len(table) >= _MOST:
-        table.pop(next(iter(table)), None)
+    while len(table) >= _MOST:
+        try:
+            table.pop(next(iter(table)), None)
+        except (RuntimeError, StopIteration):  # another thread changed it just then
+            pass
