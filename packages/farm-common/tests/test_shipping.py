@@ -640,10 +640,15 @@ def test_a_store():
 
 def test_release():
     """Whoever keeps a copy is told, once; afterwards there is no value."""
-    shared = Shared(1)
     told = []
-    shared.on_release(told.append)
-    shared.on_release(told.append)
+
+    class Owner:
+        def forget(self, shared):
+            told.append(shared)
+
+    shared, owner = Shared(1), Owner()
+    shared.on_release(owner.forget)
+    shared.on_release(owner.forget)
     shared.release()
     shared.release()
     assert told == [shared]
