@@ -345,7 +345,7 @@ def make_kernel(
         AddressError: An address is malformed.
         KernelCreationError: An address did not answer in time; names each, and why.
         AuthError, ProtocolError: A server refused, or is no farm server; at once.
-        ValueError, TypeError: `timeout`, `output` or `auth` is none.
+        ValueError, TypeError: `timeout`, `output` or `auth` is not what it may be.
     """
     if output not in _OUTPUTS:
         raise ValueError(f"output is one of {', '.join(map(repr, _OUTPUTS))}, not {output!r:.100}")
