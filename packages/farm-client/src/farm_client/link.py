@@ -277,15 +277,13 @@ class Link:
             ProtocolError: The worker was not sent such tasks.
         """
         inflight = self.inflight
-        try:
-            if count > len(inflight):
-                raise KeyError(ident)
-            jobs = [inflight.pop(number) for number in range(ident, ident + count)]
-            self.load -= sum([job.cost for job in jobs])
-        except KeyError:
-            raise ProtocolError(
-                f"{self.label} sent results of tasks that it does not have"
-            ) from None
+        numbers = range(ident, ident + min(count, len(inflight) + 1))
+        taken = [inflight.pop(number, None) for number in numbers]
+        jobs = [job for job in taken if job is not None]
+        if len(jobs) != count:
+            inflight.update((n, job) for n, job in zip(numbers, taken) if job is not None)
+            raise ProtocolError(f"{self.label} sent results of tasks that it does not have")
+        self.load -= sum([job.cost for job in jobs])
         if not inflight:
             self.load = 0.0
             self.alone = False
