@@ -1,23 +1,24 @@
 """`farm_client.link`: results find their tasks, and nothing else does."""
 
+import socket
 from types import SimpleNamespace
 
 import pytest
 
 from farm_client.link import Link
 from farm_common.errors import ProtocolError
-from farm_common.testing import server_hello, stream_pair
+from farm_common.testing import stream_pair
 
 
 @pytest.fixture
 def link():
     """A link with two tasks in flight, 1 and 2."""
-    ours, theirs = stream_pair()
-    link = Link(ours, server_hello(), "worker 0")
+    greeting, theirs = stream_pair(*socket.socketpair())
+    link = Link(greeting.stream, greeting.hello, "worker 0")
     link.inflight.update({number: SimpleNamespace(cost=10.0) for number in (1, 2)})
     link.load = 20.0
     yield link
-    ours.close()
+    greeting.stream.close()
     theirs.close()
 
 
