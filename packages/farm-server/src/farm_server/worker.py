@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import os
 import pickle
-import select
 import socket
 import struct
-import sys
 import threading
 from itertools import repeat
 from time import perf_counter_ns
@@ -37,7 +35,6 @@ from farm_common.frames import (
 )
 from farm_common.handshake import ClientHello, decode_json
 from farm_common.interpreter import bytecode_of, hello_fields, own_bytecode
-from farm_common.memory import trim
 from farm_common.place import enter_worker
 from farm_common.security import PlainLayer
 from farm_common.shipping import (
@@ -54,7 +51,7 @@ from farm_common.states import Role, State
 from farm_common.stream import Stream
 
 from .board import Slot
-from .descriptors import raise_descriptor
+from .monitor import Monitor
 from .output import Output
 
 __all__ = ["run", "warm_up"]
@@ -79,13 +76,6 @@ _STALE = 1_000_000
 
 #: A task that takes longer than this is not worth waiting for, in ns.
 _SHORT = 100_000
-
-#: How often the monitor looks while tasks run, in ms, and how many looks at an idle worker it
-#: takes before it sleeps until it is woken.
-_TICK = 5
-#: POLLRDHUP is 0x2000 on Linux, where PyPy does not name it.
-_HANGUP = getattr(select, "POLLRDHUP", 0x2000 if sys.platform == "linux" else select.POLLHUP)
-_IDLE_TICKS = 20
 
 
 def run(stream: Stream, client: ClientHello, slot: Slot, parent: socket.socket) -> None:
@@ -173,7 +163,7 @@ class Worker:
         self._ident = 0  # of the task that was started last
         self._done = 0
         self._busy = 0  # ns
-        self._monitor: Optional[_Monitor] = None
+        self._monitor: Optional[Monitor] = None
 
     # the main thread
 
@@ -181,7 +171,7 @@ class Worker:
         """Start the monitor thread."""
         assert self._output is not None
         os.register_at_fork(after_in_child=self._forget)
-        self._monitor = _Monitor(self, self._stream, parent, self._output)
+        self._monitor = Monitor(self, self._stream, parent, self._output)
         self._monitor.start()
 
     def serve(self) -> None:
@@ -441,62 +431,6 @@ class Worker:
 
     def _forget(self) -> None:
         self._forked = True
-
-
-class _Monitor(threading.Thread):
-    """Looks after the worker while its main thread cannot.
-
-    While tasks run it looks every few milliseconds. When the worker has been idle for a while it
-    sleeps in the kernel until the main thread or one of the peers wakes it.
-    """
-
-    def __init__(
-        self, worker: Worker, stream: Stream, parent: socket.socket, output: Output
-    ) -> None:
-        super().__init__(name="farm-monitor", daemon=True)
-        self.idle = False
-        self._worker = worker
-        self._asleep = False
-        self._parent = parent.fileno()
-        self._client = stream.fileno()
-        self._bell, self._ring = map(raise_descriptor, os.pipe())
-        self._poll = select.poll()
-        self._poll.register(self._parent, _HANGUP)
-        self._poll.register(self._client, _HANGUP)
-        self._poll.register(self._bell, select.POLLIN)
-        for descriptor in output.descriptors:
-            self._poll.register(descriptor, select.POLLIN)
-        self._output = output
-
-    def wake(self) -> None:
-        """Say that there is work; for the main thread."""
-        self.idle = False
-        if self._asleep:
-            os.write(self._ring, b"!")
-
-    def run(self) -> None:
-        idle_ticks = 0
-        while True:
-            idle_ticks = idle_ticks + 1 if self.idle else 0
-            self._asleep = idle_ticks > _IDLE_TICKS
-            # The main thread sets `idle` to False and then looks at `_asleep`, this one sets
-            # `_asleep` and then looks at `idle`: one of them sees the other.
-            timeout: Optional[int] = _TICK if not self._asleep or not self.idle else None
-            if timeout is None:
-                trim()
-            for descriptor, _ in self._poll.poll(timeout):
-                if descriptor == self._bell:
-                    os.read(self._bell, 64)
-                elif descriptor in (self._parent, self._client):
-                    if self._worker.running or descriptor == self._parent:
-                        os._exit(1)  # nobody wants the result of what runs
-                    self._poll.unregister(descriptor)  # the main thread reads the rest
-                elif not self._output.collect(descriptor):
-                    self._poll.unregister(descriptor)
-            if self._asleep:
-                self._asleep = False
-                idle_ticks = 0
-            self._worker.flush_stale()
 
 
 def warm_up(rounds: int = 500) -> None:

@@ -1,0 +1,86 @@
+"""The second thread of a worker: looks after it while the first runs the user's code."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING, Optional
+
+from farm_common.memory import trim
+from farm_common.stream import Stream
+
+from .descriptors import raise_descriptor
+from .output import Output
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+__all__ = ["Monitor"]
+
+#: How often the monitor looks while tasks run, in ms, and how many looks at an idle worker it
+#: takes before it sleeps until it is woken.
+_TICK = 5
+_IDLE_TICKS = 20
+
+#: POLLRDHUP is 0x2000 on Linux, where PyPy does not name it.
+_HANGUP = getattr(select, "POLLRDHUP", 0x2000 if sys.platform == "linux" else select.POLLHUP)
+
+
+class Monitor(threading.Thread):
+    """Looks after the worker while its main thread cannot.
+
+    While tasks run it looks every few milliseconds. When the worker has been idle for a while it
+    sleeps in the kernel until the main thread or one of the peers wakes it.
+    """
+
+    def __init__(
+        self, worker: Worker, stream: Stream, parent: socket.socket, output: Output
+    ) -> None:
+        super().__init__(name="farm-monitor", daemon=True)
+        self.idle = False
+        self._worker = worker
+        self._asleep = False
+        self._parent = parent.fileno()
+        self._client = stream.fileno()
+        self._bell, self._ring = map(raise_descriptor, os.pipe())
+        self._poll = select.poll()
+        self._poll.register(self._parent, _HANGUP)
+        self._poll.register(self._client, _HANGUP)
+        self._poll.register(self._bell, select.POLLIN)
+        for descriptor in output.descriptors:
+            self._poll.register(descriptor, select.POLLIN)
+        self._output = output
+
+    def wake(self) -> None:
+        """Say that there is work; for the main thread."""
+        self.idle = False
+        if self._asleep:
+            os.write(self._ring, b"!")
+
+    def run(self) -> None:
+        """Look, until the process ends."""
+        idle_ticks = 0
+        while True:
+            idle_ticks = idle_ticks + 1 if self.idle else 0
+            self._asleep = idle_ticks > _IDLE_TICKS
+            # The main thread sets `idle` to False and then looks at `_asleep`, this one sets
+            # `_asleep` and then looks at `idle`: one of them sees the other.
+            timeout: Optional[int] = _TICK if not self._asleep or not self.idle else None
+            if timeout is None:
+                trim()
+            for descriptor, _ in self._poll.poll(timeout):
+                if descriptor == self._bell:
+                    os.read(self._bell, 64)
+                elif descriptor in (self._parent, self._client):
+                    if self._worker.running or descriptor == self._parent:
+                        os._exit(1)  # nobody wants the result of what runs
+                    self._poll.unregister(descriptor)  # the main thread reads the rest
+                elif not self._output.collect(descriptor):
+                    self._poll.unregister(descriptor)
+            if self._asleep:
+                self._asleep = False
+                idle_ticks = 0
+            self._worker.flush_stale()
