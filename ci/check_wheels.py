@@ -90,6 +90,9 @@ def check_import(wheel: Path, package: str, version: str, requirements: list[str
         run("uv", "venv", "--quiet", "--python", sys.executable, folder)
         python = str(Path(folder, "bin", "python"))
         install = ["uv", "pip", "install", "--quiet", "--python", python]
+        # uv remembers what it unpacked by name and version, which an earlier build had, too.
+        for name in EXPECTED:
+            install += ["--refresh-package", name.replace("_", "-")]
         run(*install, "--find-links", str(wheel.parent), *installed)
         run(*install, "--no-deps", str(wheel))
         probe = Path(folder, "probe.py")
