@@ -29,6 +29,16 @@ class Die(Exception):
     """Close the connection instead of answering."""
 
 
+class Events(dict):
+    """Events by name, the same for whoever asks first: two threads may do so at once."""
+
+    _making = threading.Lock()
+
+    def __missing__(self, name):
+        with self._making:
+            return self.setdefault(name, threading.Event())
+
+
 class PaperServer:
     """Listens on a Unix socket; each connection for work is a thread.
 
@@ -61,8 +71,8 @@ class PaperServer:
         self.frames = defaultdict(list)
         self.calls = []
         self.endings = {}  # how sessions ended, by their ids
-        self.events = defaultdict(threading.Event)
-        self.started = defaultdict(threading.Event)
+        self.events = Events()
+        self.started = Events()
         self.jitter = None
         self.lies = deque()
         self.greeted = []
