@@ -43,3 +43,17 @@ def test_a_result_of_another_task(link):
     with pytest.raises(ProtocolError, match="a task that it does not have"):
         link.take_one(3)
     assert len(link.inflight) == 2
+
+
+def test_no_room_is_none_and_not_less(link):
+    """A worker behind on a long task takes no more: who loops until it takes none must end."""
+    estimate = SimpleNamespace(cost=500_000.0, most=1)
+    job = SimpleNamespace(function=SimpleNamespace(estimate=estimate), attempts=0)
+    link.load = 900_000.0
+    assert link.can_take(job) == 0
+
+
+def test_a_worker_that_died_at_birth(link):
+    """What it was sent first counts as started, for otherwise it would be sent for ever."""
+    first, second = link.inflight.values()
+    assert link.orphans(0) == ([first], [second])

@@ -57,7 +57,6 @@ class Child:
         self.index = -1
         self.ending = False
         self.killed = False
-        self.watched = False
         self.timers: list[Timer] = []
         self._inbox = b""
         self._outbox = b""
