@@ -84,11 +84,9 @@ class Future(futures.Future):  # type: ignore[type-arg]
         Returns:
             Whether the future is cancelled now.
         """
-        if self._state in _CANCELLED:
-            return True
         job = self._job
         if job is None or self._state != PENDING:
-            return False
+            return self._state in _CANCELLED
         if not self._engine.withdraw(job):
             return job.sink is None  # then another thread is just cancelling it
         with self._condition:
