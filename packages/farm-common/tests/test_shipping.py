@@ -27,8 +27,9 @@ from farm_common.shipping import (
     unpack,
     unpack_exception,
 )
-from farm_common.shipping.functions import global_names, task_name
-from farm_common.shipping.pickling import is_importable
+from farm_common.shipping.functions import global_names
+from farm_common.shipping.importable import is_importable
+from farm_common.shipping.tasks import task_name
 
 PROTOCOL = 5
 
@@ -99,7 +100,8 @@ def test_any_plain_value_comes_back(value):
         (functools.partial(importable, 1), False),
         (lambda: 1, True),
         ([{"a": lambda: 1}], True),
-        (type("Local", (), {}), True),
+        (type("Local", (), {}), False),
+        (type("Local", (), {"method": lambda self: 1}), True),
     ],
 )
 def test_what_needs_bytecode_is_marked(value, bytecode):
@@ -363,7 +365,7 @@ def test_global_names():
     def f():
         return [ONE for _ in range(TWO.three)]  # noqa: F821
 
-    assert global_names(f.__code__) == {"ONE", "TWO", "range"}
+    assert global_names(f.__code__) == ("range", "TWO", "ONE")
 
 
 @pytest.mark.parametrize(
@@ -444,7 +446,9 @@ def test_a_capture_notices_attributes():
         assert capture.current()
         function.mode = 3
         assert not capture.current()
-        assert not Capture(outer).stable
+        assert Capture(outer).current()
+    inner.modes = []
+    assert not Capture(outer).stable
         del function.mode
 
 

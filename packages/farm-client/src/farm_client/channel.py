@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from farm_common.errors import KernelEndedError
-from farm_common.shipping.functions import Task
+from farm_common.shipping.tasks import Task
 
 from .job import Job
 

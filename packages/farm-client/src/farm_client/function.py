@@ -11,8 +11,9 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
+from farm_common.errors import SerializationError
 from farm_common.shipping import Capture, Shared, ShippedFunction, ship_function
-from farm_common.shipping.functions import Task, task_function, travels_by_name
+from farm_common.shipping.tasks import Task, task_function, travels_by_name
 
 from .scheduler import Estimate
 
@@ -32,7 +33,9 @@ class Function:
         "bytecode",
         "estimate",
         "ident",
+        "minimum",
         "name",
+        "newest",
         "shared",
         "size",
     )
@@ -45,6 +48,8 @@ class Function:
         self.bytecode = shipped.bytecode
         self.shared: Sequence[Shared[Any]] = shipped.shared
         self.name = shipped.name
+        self.minimum = shipped.minimum
+        self.newest = shipped.newest
         self.estimate = Estimate()
         #: How many bytes it takes on a server.
         self.size = len(self.body) + sum(map(len, self.buffers))
@@ -64,14 +69,27 @@ class FunctionTable:
 
     Args:
         protocol: The pickle protocol that all servers read.
+
+    Attributes:
+        bytecode: Whether all workers can load this interpreter's bytecode; else source is sent.
+        mixed: Whether only some can.
     """
 
     def __init__(self, protocol: int) -> None:
         self.protocol = protocol
+        self.bytecode = True
+        self.mixed = False
         self._by_task: dict[int, _Entry] = {}
         self._by_name: dict[str, Function] = {}
         # Weak: what was captured may be large, and be captured only once.
         self._by_ident: weakref.WeakValueDictionary[bytes, Function] = weakref.WeakValueDictionary()
+
+    def adapt(self, bytecode: bool, mixed: bool) -> None:
+        """Ship for other workers from now on; see the attributes."""
+        self.mixed = mixed
+        if self.bytecode is not bytecode:
+            self.bytecode = bytecode
+            self._by_task.clear()
 
     def find(self, task: Task) -> Function:
         """The function to send for `task`, as it is now.
@@ -96,11 +114,19 @@ class FunctionTable:
         by_name = travels_by_name(task)
         inner = task_function(task)
         capture = Capture(inner) if type(inner) is types.FunctionType and not by_name else None
-        shipped = ship_function(task, self.protocol)
+        bytecode = self.bytecode
+        try:
+            shipped = ship_function(task, self.protocol, bytecode)
+        except SerializationError:
+            if not self.mixed:
+                raise
+            shipped = ship_function(task, self.protocol)  # for those that can load it
         function = self._by_ident.get(shipped.ident)
         if function is None:
             function = Function(shipped)
             self._by_ident[shipped.ident] = function
+        if self.bytecode is not bytecode:
+            return function  # workers came or went just now: let nobody find it again
         if isinstance(task, str):
             _bound(self._by_name)
             self._by_name[task] = function

@@ -23,7 +23,7 @@ from farm_common.errors import (
 )
 from farm_common.place import worker_index
 from farm_common.security import Authenticator, NoAuth
-from farm_common.shipping.functions import Task
+from farm_common.shipping.tasks import Task
 
 from . import interrupts
 from .channel import Channel

@@ -17,10 +17,11 @@ from farm_common.connection import Happening
 from farm_common.errors import ProtocolError
 from farm_common.frames import Buffer, Flag, Kind, encode_frame
 from farm_common.handshake import ServerHello
-from farm_common.interpreter import bytecode_of, own_bytecode
+from farm_common.interpreter import shares_bytecode
 from farm_common.shipping import Shared, pack
 from farm_common.stream import Stream
 
+from .demand import Demand
 from .function import Function
 from .job import Job
 from .scheduler import DEPTH, MOST
@@ -53,7 +54,7 @@ class Link:
         self.hello = hello
         self.label = label
         self.descriptor = stream.fileno()
-        self.same_bytecode = bytecode_of(hello) == own_bytecode()
+        self.same_bytecode = shares_bytecode(hello)
         self.protocol = min(hello.pickle, pickle.HIGHEST_PROTOCOL)
         self.inflight: dict[int, Job] = {}
         self.load = 0.0  # microseconds of work in flight
@@ -72,6 +73,22 @@ class Link:
         self._shared: set[bytes] = set()
 
     # sending
+
+    def can_run(self, demand: Demand) -> bool:
+        """Whether the worker can load what a task brings."""
+        return (self.same_bytecode or not demand.bytecode) and (
+            self.python_version >= demand.minimum
+        )
+
+    @property
+    def python_version(self) -> tuple[int, int]:
+        """The first two numbers of the worker's Python version."""
+        return self.hello.python[0], self.hello.python[1]
+
+    @property
+    def python(self) -> str:
+        """The worker's interpreter, for people: ``"cpython 3.11.7"``."""
+        return f"{self.hello.implementation} {'.'.join(map(str, self.hello.python))}"
 
     @property
     def usable(self) -> bool:
@@ -211,7 +228,7 @@ class Link:
     ) -> None:
         if shared.ident in self._shared:
             return
-        parcel = pack(shared.value, self.protocol, "a shared value")
+        parcel = pack(shared.value, self.protocol, "a shared value", self.same_bytecode)
         for inner in parcel.shared:
             self._send_shared(segments, new, inner)
         segments += self.stream.connection.send(

@@ -31,7 +31,7 @@ class RemoteTask:
 
     @property
     def __farm_task__(self) -> Callable[..., Any]:
-        """The function, for `farm_common.shipping.functions`."""
+        """The function, for `farm_common.shipping.tasks`."""
         return self._function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

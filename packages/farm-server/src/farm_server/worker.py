@@ -34,7 +34,7 @@ from farm_common.frames import (
     encode_frame,
 )
 from farm_common.handshake import ClientHello, decode_json
-from farm_common.interpreter import bytecode_of, hello_fields, own_bytecode
+from farm_common.interpreter import hello_fields, shares_bytecode
 from farm_common.place import enter_worker
 from farm_common.security import PlainLayer
 from farm_common.shipping import (
@@ -46,7 +46,8 @@ from farm_common.shipping import (
     ship_function,
     unpack,
 )
-from farm_common.shipping.functions import ID_SIZE
+from farm_common.shipping.rebuild_classes import table as class_table
+from farm_common.shipping.tasks import ID_SIZE
 from farm_common.states import Role, State
 from farm_common.stream import Stream
 
@@ -140,7 +141,8 @@ class Worker:
         self._connection = stream.connection
         self._protocol = client.pickle
         self._frame_limit = client.frame_limit
-        self._same_bytecode = bytecode_of(client) == own_bytecode()
+        self._client_python = client.python[0], client.python[1]
+        self._same_bytecode = shares_bytecode(client)
         self._foreign = (
             f"it holds bytecode of {client.implementation} {'.'.join(map(str, client.python))}, "
             f"which this interpreter cannot load"
@@ -150,6 +152,7 @@ class Worker:
         self._functions: dict[bytes, _Function] = {}
         self._shared = SharedStore()
         self._shared.activate()
+        class_table.at_worker = True
         self._category = "default"
         self._forked = False
 
@@ -338,16 +341,17 @@ class Worker:
     def _give(self, ident: int, value: Any, duration: int) -> None:
         """Gather a result that may change once another task runs: pack it now."""
         try:
-            body, buffers, bytecode, _ = pack(value, self._protocol, "the result")
+            parcel = pack(value, self._protocol, "the result", self._same_bytecode)
+            body, buffers, bytecode = parcel.body, parcel.buffers, parcel.bytecode
             size = len(body) + sum(map(len, buffers))
             if size > self._frame_limit:
                 raise SerializationError(
                     f"the result has {size} bytes, and the client takes {self._frame_limit}"
                 )
-            if bytecode and not self._same_bytecode:
+            if parcel.minimum > self._client_python:
                 raise SerializationError(
-                    "the result holds functions or classes that the client's interpreter "
-                    "cannot load, because its version differs"
+                    f"the result holds {parcel.newest}, which is in the syntax of Python "
+                    f"{'.'.join(map(str, parcel.minimum))}; the client runs an older one"
                 )
         except BaseException as error:  # reducing it runs the user's code
             self._fail(ident, 1, error, duration, skip=99)

@@ -17,7 +17,9 @@ _DEPTH = 50
 _WIDTH = 10_000  # parts of one object that are tried
 
 
-def explain(value: Any, what: str, error: BaseException, protocol: int) -> str:
+def explain(
+    value: Any, what: str, error: BaseException, protocol: int, bytecode: bool = True
+) -> str:
     """Say which part of `value` cannot travel.
 
     Args:
@@ -25,6 +27,7 @@ def explain(value: Any, what: str, error: BaseException, protocol: int) -> str:
         what: What to call it.
         error: Why packing failed.
         protocol: The pickle protocol that was used.
+        bytecode: Whether bytecode could be used.
 
     Returns:
         The text of the error, for example
@@ -40,7 +43,7 @@ def explain(value: Any, what: str, error: BaseException, protocol: int) -> str:
         for step, part in _parts(value):
             if id(part) in seen:
                 continue
-            failure = _failure(part, protocol)
+            failure = _failure(part, protocol, bytecode)
             if failure is not None:
                 seen.add(id(part))
                 path.append(step)
@@ -58,6 +61,7 @@ def explain_arguments(
     name: str,
     error: BaseException,
     protocol: int,
+    bytecode: bool = True,
 ) -> str:
     """`explain` which argument of a call cannot travel, and which part of it.
 
@@ -67,20 +71,21 @@ def explain_arguments(
         name: What is called.
         error: Why packing failed.
         protocol: The pickle protocol that was used.
+        bytecode: Whether bytecode could be used.
     """
     labels: list[Any] = [*range(1, len(args) + 1), *keywords]
     for label, value in zip(labels, (*args, *keywords.values())):
-        failure = _failure(value, protocol)
+        failure = _failure(value, protocol, bytecode)
         if failure is not None:
-            return explain(value, f"argument {label!r} of {name}", failure, protocol)
-    return explain((args, keywords), f"arguments of {name}", error, protocol)
+            return explain(value, f"argument {label!r} of {name}", failure, protocol, bytecode)
+    return explain((args, keywords), f"arguments of {name}", error, protocol, bytecode)
 
 
-def _failure(value: Any, protocol: int) -> Any:
+def _failure(value: Any, protocol: int, bytecode: bool) -> Any:
     from .pickling import dump  # a cycle by nature: packing asks for an explanation
 
     try:
-        dump(value, protocol)
+        dump(value, protocol, bytecode)
     except Exception as error:
         return error
     return None

@@ -1,10 +1,12 @@
-"""Packs values: a fast pickler first, a thorough one for what the fast one must not touch.
+"""Packs values: pickle, with a word in what becomes of functions, classes and difficult values.
 
 Plain pickle writes a function or class of ``__main__`` as a mere name, which fails only when it
 is read elsewhere; so every function and class is looked at, and what the other side could not
-find by its name goes by value. cloudpickle does that; it takes eight times as long even for an
-integer, hence the two steps. What it writes may hold bytecode, which only an interpreter with the
-same magic number can load: such parcels are marked.
+find by its name goes by value (`functions`, `classes`). What pickle cannot write, or would write
+so that another version cannot read it, has a reducer of its own (`values`, `exceptions`).
+
+Where both sides can load the same bytecode and all this fails, cloudpickle gets a try: it knows
+some more things. What it or `functions` writes may hold bytecode: such parcels are marked.
 """
 
 from __future__ import annotations
@@ -20,10 +22,16 @@ from typing import Any, NamedTuple, Optional
 
 from ..errors import SerializationError
 from ..frames import Buffer
-from . import diagnosis
+from . import diagnosis, rebuild
+from .aliases import public_name, resolve
+from .classes import reduce_class
+from .functions import Wrapping, reduce_cell, reduce_function, reduce_module
+from .importable import is_importable
+from .placeholders import PlaceholderUnpickler
 from .shared import Shared, begin_collecting
+from .values import REDUCERS, Refusal, reducer_for
 
-__all__ = ["SCALARS", "Parcel", "dump", "is_importable", "pack", "pack_arguments", "unpack"]
+__all__ = ["SCALARS", "Parcel", "dump", "pack", "pack_arguments", "unpack"]
 
 #: Types whose values never change and always pickle: a run of these needs no care.
 SCALARS = frozenset({int, float, bool, complex, str, bytes, type(None)})
@@ -47,34 +55,39 @@ class Parcel(NamedTuple):
         buffers: Its out-of-band buffers, views of the memory of the value itself.
         bytecode: Whether only an interpreter with the same magic number may load it.
         shared: The shared values that it refers to.
+        minimum: The oldest Python that can read the source in it; (0, 0): any.
+        newest: What in it needs that, for messages.
     """
 
     body: bytes
     buffers: Sequence[Buffer] = ()
     bytecode: bool = False
     shared: Sequence[Shared[Any]] = ()
+    minimum: tuple[int, int] = (0, 0)
+    newest: str = ""
 
 
-def pack(value: Any, protocol: int, what: str) -> Parcel:
+def pack(value: Any, protocol: int, what: str, bytecode: bool = True) -> Parcel:
     """Turn a value into bytes.
 
     Args:
         value: Anything.
         protocol: The pickle protocol that both sides read.
         what: What to call the value in an error, for example ``"the result"``.
+        bytecode: Whether the other side can load this interpreter's bytecode.
 
     Raises:
         SerializationError: It cannot travel; says which object in it, and why.
     """
     try:
-        return dump(value, protocol)
+        return dump(value, protocol, bytecode)
     except Exception as error:
-        text = diagnosis.explain(value, what, error, protocol)
+        text = diagnosis.explain(value, what, error, protocol, bytecode)
         raise SerializationError(text) from _cause(error)
 
 
 def pack_arguments(
-    args: tuple[Any, ...], keywords: dict[str, Any], protocol: int, name: str
+    args: tuple[Any, ...], keywords: dict[str, Any], protocol: int, name: str, bytecode: bool = True
 ) -> Parcel:
     """`pack` the arguments of a call; the error says which of them it is.
 
@@ -83,14 +96,15 @@ def pack_arguments(
         keywords: The others.
         protocol: The pickle protocol that both sides read.
         name: What is called.
+        bytecode: Whether the other side can load this interpreter's bytecode.
 
     Raises:
         SerializationError: One cannot travel; says which, which object in it, and why.
     """
     try:
-        return dump((args, keywords), protocol)
+        return dump((args, keywords), protocol, bytecode)
     except Exception as error:
-        text = diagnosis.explain_arguments(args, keywords, name, error, protocol)
+        text = diagnosis.explain_arguments(args, keywords, name, error, protocol, bytecode)
         raise SerializationError(text) from _cause(error)
 
 
@@ -99,23 +113,29 @@ def _cause(error: Exception) -> Optional[Exception]:
     return None if isinstance(error, RecursionError) else error
 
 
-def dump(value: Any, protocol: int) -> Parcel:
+def dump(value: Any, protocol: int, bytecode: bool = True) -> Parcel:
     """`pack` with whatever error the picklers raise."""
     # A pickler costs more to make than to use, so each thread keeps one; it is taken out while
     # in use, because what it pickles may pack values itself.
     pickler = getattr(_spare, "pickler", None)
     if pickler is None or pickler.protocol != protocol:
-        pickler = _FastPickler(protocol)
+        pickler = _Pickler(protocol)
     else:
         _spare.pickler = None
+    pickler.bytecode = bytecode
     outer = begin_collecting(pickler.shared)
     try:
         pickler.dump(value)
         parcel = pickler.parcel()
-    except (RecursionError, MemoryError):
+    except (RecursionError, MemoryError, SerializationError):
         raise  # more of the same would not help
-    except Exception:  # by value, or something that only the thorough pickler knows
-        return _dump_thoroughly(value, protocol)
+    except Exception as error:
+        if not bytecode or isinstance(error, Refusal):
+            raise
+        try:
+            return _dump_thoroughly(value, protocol)
+        except Exception:
+            raise error from None
     finally:
         begin_collecting(outer)
     if len(parcel.body) < _SPARE_LIMIT:
@@ -139,34 +159,25 @@ def _dump_thoroughly(value: Any, protocol: int) -> Parcel:
 
 
 def unpack(body: Buffer, buffers: Sequence[Buffer] = ()) -> Any:
-    """The value of a parcel; raises whatever its pickle raises."""
-    return pickle.loads(body, buffers=buffers)
+    """The value of a parcel; raises whatever its pickle raises.
+
+    Classes that do not exist here are stood in for: see `placeholders`.
+    """
+    try:
+        return pickle.loads(body, buffers=buffers)
+    except (ImportError, AttributeError):
+        # Once more with a name that is not here filled in; any other such error comes again.
+        return PlaceholderUnpickler(io.BytesIO(body), buffers=buffers).load()
 
 
-def is_importable(obj: Any) -> bool:
-    """Whether a function or class can be found under its name in an importable module."""
-    module = getattr(obj, "__module__", None)
-    if not isinstance(module, str) or module in ("__main__", "__mp_main__"):
-        return False
-    found: Any = sys.modules.get(module)
-    # A module made by hand is nowhere else. PyPy's builtins have no spec.
-    if found is None or (getattr(found, "__spec__", None) is None and module != "builtins"):
-        return False
-    for name in str(getattr(obj, "__qualname__", "") or getattr(obj, "__name__", "")).split("."):
-        found = getattr(found, name, None)
-    return found is obj
-
-
-class _ByValueError(Exception):
-    """The value holds a function or class that must not go by name."""
-
-
-class _FastPickler(pickle.Pickler):
-    """Pickle as it is, but for functions and classes that the other side could not find."""
+class _Pickler(pickle.Pickler):
+    """Pickle as it is, but for what it would get wrong."""
 
     def __init__(self, protocol: int) -> None:
         self.protocol = protocol
+        self.bytecode = True
         self.shared: list[Shared[Any]] = []
+        self._wrapping: Optional[Wrapping] = None
         self._buffers: list[Buffer] = []
         self._file = io.BytesIO()
         keep = functools.partial(_keep_large, self._buffers)
@@ -174,9 +185,15 @@ class _FastPickler(pickle.Pickler):
 
     def parcel(self) -> Parcel:
         """What was pickled since the last call."""
+        wrapping = self._wrapping
         parcel = Parcel(self._file.getvalue())
-        if self._buffers or self.shared:
+        if self._buffers or self.shared or wrapping is not None:
             parcel = parcel._replace(buffers=self._buffers[:], shared=self.shared[:])
+            if wrapping is not None:
+                parcel = parcel._replace(
+                    bytecode=wrapping.used, minimum=wrapping.minimum, newest=wrapping.newest
+                )
+                self._wrapping = None
             self._buffers.clear()
             self.shared.clear()
         self._file.seek(0)
@@ -185,15 +202,45 @@ class _FastPickler(pickle.Pickler):
         return parcel
 
     def reducer_override(self, obj: Any) -> Any:
-        """Refuse what must go by value."""
+        """Reduce what must not be left to pickle."""
         kind = type(obj)
+        if kind is types.FunctionType:
+            if is_importable(obj):
+                public = public_name(obj)
+                return NotImplemented if public is None else (resolve, public)
+            return reduce_function(obj, self._wrap())
         # Not isinstance(obj, type): that is true of list[int] on 3.9 and 3.10.
-        if (kind is types.FunctionType or issubclass(kind, type)) and not is_importable(obj):
-            raise _ByValueError
-        if _PYPY and kind is types.MethodType:
-            # As CPython does it. PyPy's own way names a module that only PyPy has.
-            return getattr, (obj.__self__, obj.__func__.__name__)
+        if issubclass(kind, type):
+            return reduce_class(obj)
+        reducer = REDUCERS.get(kind) or reducer_for(kind)
+        if reducer is not None:
+            return reducer(obj)
+        if issubclass(kind, BaseException):
+            from .exceptions import reduce_exception
+
+            return reduce_exception(obj)
+        if kind is types.MethodType:
+            return _reduce_method(obj)
+        if kind is types.CellType:
+            return reduce_cell(obj, self._wrap())
+        if kind is types.CodeType:
+            return self._wrap().reduce_code(obj)
+        if kind is types.ModuleType:
+            return reduce_module(obj)
         return NotImplemented
+
+    def _wrap(self) -> Wrapping:
+        if self._wrapping is None:
+            self._wrapping = Wrapping(self.bytecode)
+        return self._wrapping
+
+
+def _reduce_method(method: types.MethodType) -> Any:
+    owner, function = method.__self__, method.__func__
+    name = getattr(function, "__name__", None)
+    if name is not None and getattr(owner, name, None) == method:
+        return getattr, (owner, name)
+    return rebuild.make_method, (function, owner)
 
 
 def _keep_large(buffers: list[Buffer], buffer: pickle.PickleBuffer) -> bool:
