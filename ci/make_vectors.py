@@ -33,8 +33,11 @@ KINDS = {
     "TASK": 0x11,
     "SHARED": 0x12,
     "RELEASE": 0x13,
+    "MODULE": 0x14,
+    "FORGET": 0x15,
     "RESULT": 0x18,
     "ERROR": 0x19,
+    "IMPORT": 0x1A,
     "OUTPUT": 0x90,
     "PING": 0x20,
     "PONG": 0x21,
@@ -281,6 +284,22 @@ def valid() -> list[dict[str, Any]]:
         count=65536,
         parts={"stream": 2, "data": "ff"},
     )
+
+    add("import", "IMPORT", "IMPORT", "büro.möbel".encode(), ident=3, parts={"name": "büro.möbel"})
+    origin = "/home/ü/helper.py"
+    for name, module in [
+        ("module", {"kind": "module", "origin": origin, "text": "x = 'é'\n"}),
+        ("empty package", {"kind": "package", "origin": "/home/ü/pack/__init__.py", "text": ""}),
+        ("namespace package", {"kind": "namespace", "text": ""}),
+        ("extension module", {"kind": "extension", "origin": "/home/ü/fast.so", "text": ""}),
+        ("no module", {"kind": "none", "reason": "has no such module either", "text": ""}),
+    ]:
+        about = {key: value for key, value in module.items() if key != "text"}
+        body = sized(about) + module["text"].encode()
+        add(name, "MODULE", "MODULE", body, ident=3, parts={"message": about, **module})
+    changed = {"modules": {"helper": origin, "pack.part": ""}}
+    add("forget", "FORGET", "FORGET", text(changed), message=changed)
+
     add("ping", "PING", "PING", ident=0x0123456789ABCDEF)
     add("pong", "PING", "PONG", ident=0x0123456789ABCDEF)
     add("goodbye", "GOODBYE", "GOODBYE")
@@ -395,19 +414,24 @@ def conversations() -> list[dict[str, Any]]:
     def step(sender: str, what: str, body: bytes = b"", **fields: Any) -> dict[str, str]:
         return {"from": sender, "what": what, "hex": frame(KINDS[what], body, **fields).hex()}
 
-    def opening(role: str) -> list[dict[str, str]]:
+    def opening(role: str, *features: str) -> list[dict[str, str]]:
+        known = {"features": list(features)} if features else {}
         return [
             {"from": "client", "what": "preamble", "hex": preamble().hex()},
             {"from": "server", "what": "preamble", "hex": preamble().hex()},
             step("server", "OFFER", text({"mechanisms": ["none"]})),
             step("client", "SELECT", text({"mechanism": "none"})),
             {"from": "both", "what": "layer", "hex": ""},
-            step("client", "HELLO", text({**CLIENT_HELLO, "role": role})),
-            step("server", "HELLO", text(SERVER_HELLO)),
+            step("client", "HELLO", text({**CLIENT_HELLO, "role": role, **known})),
+            step("server", "HELLO", text({**SERVER_HELLO, **known})),
         ]
 
     body = b"Nmath:sqrt"
     ident = content_id(body)
+    own = b"Nhelper:double"
+    owned = content_id(own)
+    given = sized({"kind": "module", "origin": "/home/u/helper.py"})
+    given += b"def double(x):\n    return 2 * x\n"
     return [
         {
             "name": "one task",
@@ -416,6 +440,21 @@ def conversations() -> list[dict[str, Any]]:
                 step("client", "FUNCTION", ident + body),
                 step("client", "TASK", ident + ARGS, ident=1, count=1),
                 step("server", "RESULT", VALUE, ident=1, count=1, micros=3),
+                step("client", "GOODBYE"),
+            ],
+        },
+        {
+            "name": "a module that only the client has, and that changes",
+            "steps": [
+                *opening("work", "modules"),
+                step("client", "FUNCTION", owned + own),
+                step("client", "TASK", owned + ARGS, ident=1, count=1),
+                step("server", "IMPORT", b"helper", ident=1),
+                step("client", "MODULE", given, ident=1),
+                step("server", "RESULT", VALUE, ident=1, count=1, micros=900),
+                step("client", "FORGET", text({"modules": {"helper": "/home/u/helper.py"}})),
+                step("client", "FUNCTION", owned + own),
+                step("client", "TASK", owned + ARGS, ident=2, count=1),
                 step("client", "GOODBYE"),
             ],
         },
