@@ -449,7 +449,6 @@ def test_a_capture_notices_attributes():
         assert Capture(outer).current()
     inner.modes = []
     assert not Capture(outer).stable
-        del function.mode
 
 
 def test_a_capture_notices_a_builtin_that_is_shadowed():

@@ -20,6 +20,7 @@ import types
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..errors import SerializationError
 from . import rebuild, source
 from .importable import is_imported
 
@@ -110,7 +111,7 @@ class Wrapping:
     def reduce_code(self, code: types.CodeType) -> Any:
         """A code object that is a value: as bytecode, or not at all."""
         if not self.bytecode:
-            raise TypeError(
+            raise SerializationError(
                 f"a code object ({code.co_name}) travels only between interpreters of the same "
                 f"version: send the function"
             )
@@ -198,13 +199,13 @@ def reduce_module(module: types.ModuleType) -> Any:
     """Reduce a module: as its name, or, if it was made by hand, with all that is in it.
 
     Raises:
-        TypeError: It is the script itself.
+        SerializationError: It is the script itself.
     """
     name = module.__name__
     if is_imported(module):
         return rebuild.import_module, (name,)
     if sys.modules.get(name) is module:
-        raise TypeError(f"the module {name} cannot travel: refer to what you need of it")
+        raise SerializationError(f"the module {name} cannot travel: refer to what you need of it")
     content = {key: item for key, item in vars(module).items() if key != "__builtins__"}
     return rebuild.make_module, (name, module.__doc__), content
 

@@ -153,13 +153,15 @@ def make_enum(
         return found
     coming = iter(members)
 
-    def make(cls: Any, *_: Any) -> Any:
+    def make(cls: Any, *args: Any) -> Any:
         _, value, data = next(coming)
-        if data is None:
-            base = _base_new(cls)
-            member = base(cls)
-        else:
+        mixin = cls._member_type_
+        if data is not None:
             member = type(data).__new__(cls, data)
+        elif mixin.__new__ is object.__new__:
+            member = object.__new__(cls)
+        else:
+            member = mixin.__new__(cls, *args)
         member._value_ = value
         return member
 
@@ -183,15 +185,6 @@ def make_enum(
         if key in cls.__dict__:
             type.__setattr__(cls, key, cls._member_type_.__new__)
     return table.add(ident, cls)
-
-
-def _base_new(cls: Any) -> Any:
-    """How to make a bare instance: the ``__new__`` of the builtin type below, or object's."""
-    for base in cls.__mro__:
-        new = base.__dict__.get("__new__")
-        if new is not None and not isinstance(new, staticmethod):
-            return new
-    return object.__new__
 
 
 def _do_nothing(self: Any, *_: Any) -> None:
