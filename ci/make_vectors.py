@@ -135,9 +135,9 @@ def sized(value: dict[str, Any]) -> bytes:
     return struct.pack(">I", len(text(value))) + text(value)
 
 
-def content_id(body: bytes, buffers: tuple[bytes, ...] = ()) -> bytes:
-    """What names a function."""
-    return blake2b(b"".join((body, *buffers)), digest_size=16).digest()
+def content_id(body: bytes) -> bytes:
+    """What names a function, and a constant that functions share."""
+    return blake2b(body, digest_size=16).digest()
 
 
 def valid() -> list[dict[str, Any]]:
@@ -191,21 +191,26 @@ def valid() -> list[dict[str, Any]]:
         add(name, kind, kind, text(message), message=message, message_type=names[kind])
 
     by_name = b"Nmath:sqrt"
-    by_pickle = b"P" + PROTO + b"cmath\nsqrt\n."
-    with_buffer = b"P" + PROTO + b"\x97."
+    by_pickle = b"P" + bytes(4) + PROTO + b"cmath\nsqrt\n."
+    constant = PROTO + b"C\x06buffer."
+    shared = content_id(constant)
+    with_buffer = b"P\x00\x00\x00\x01" + shared + PROTO + b"\x97."
+    with_constant = b"P" + bytes(4) + PROTO + b"C\x10" + shared + b"Q."
     named = content_id(by_name)
-    for name, body, buffers in [
-        ("function by name", by_name, ()),
-        ("function by pickle", by_pickle, ()),
-        ("function by pickle with a buffer", with_buffer, (b"buffer",)),
+    add("shared constant", "SHARED", "SHARED", shared + constant)
+    for name, body in [
+        ("function by name", by_name),
+        ("function by pickle", by_pickle),
+        ("function with a buffer", with_buffer),
+        ("function with a constant", with_constant),
     ]:
-        ident = content_id(body, buffers)
+        ident = content_id(body)
         parts: dict[str, Any] = {
             "content_id": ident.hex(),
             "format": body[:1].decode(),
             "data": body[1:].hex(),
         }
-        add(name, "FUNCTION", "FUNCTION", ident + body, buffers=buffers, parts=parts)
+        add(name, "FUNCTION", "FUNCTION", ident + body, parts=parts)
     add(
         *("function with bytecode", "FUNCTION", "FUNCTION", content_id(by_pickle) + by_pickle),
         flags=BYTECODE,

@@ -259,7 +259,7 @@ class PaperWorker:
                 return args[0]
             return args[0], self.index
         self.shared.activate()
-        return load_function(memoryview(function.body)[16:], function.buffers)(*args, **keywords)
+        return load_function(memoryview(function.body)[16:])(*args, **keywords)
 
     def close_run(self):
         if not self.answers:

@@ -21,7 +21,7 @@ def table():
 
 def value(function, *args):
     """What a worker would compute with it."""
-    return load_function(memoryview(function.body)[16:], function.buffers)(*args)
+    return load_function(memoryview(function.body)[16:])(*args)
 
 
 def test_the_same_task_is_found_again(table):

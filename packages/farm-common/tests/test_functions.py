@@ -243,7 +243,7 @@ def test_no_source():
         ship_function(space["made"], PROTOCOL, False)
     shipped = ship_function(space["made"], PROTOCOL)
     assert shipped.bytecode
-    assert load_function(shipped.body, shipped.buffers)(1) == 1
+    assert load_function(shipped.body)(1) == 1
 
 
 def test_equal_functions_are_sent_once(travel):

@@ -60,7 +60,7 @@ def there_and_back(value):
 def shipped(task):
     """The task as the other side has it."""
     function = ship_function(task, PROTOCOL)
-    return load_function(function.body, function.buffers)
+    return load_function(function.body)
 
 
 # values
@@ -319,7 +319,7 @@ def test_what_is_only_a_task():
 def test_functions_that_cannot_be_loaded(body, kind):
     """Each raises what says why."""
     with pytest.raises(kind):
-        load_function(body, ())
+        load_function(body)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,6 @@ class Client:
             Kind.FUNCTION,
             shipped.ident + shipped.body,
             flags=Flag.BYTECODE if shipped.bytecode else 0,
-            buffers=shipped.buffers,
         )
         return shipped.ident
 

@@ -113,7 +113,7 @@ class Engine(Handover):
                     continue
                 parcel = self._pack(function, args, keywords)
                 break
-        if function.size > self._frame_limit or function.shared:
+        if function.largest > self._frame_limit or function.shared:
             self._check_function(function)
         demand: Optional[Demand] = None
         if self._picky:
@@ -223,9 +223,9 @@ class Engine(Handover):
 
     def _check_function(self, function: Function) -> None:
         """Raise `SerializationError` if a function cannot travel to all workers."""
-        if function.size > self._frame_limit:
+        if function.largest > self._frame_limit:
             raise SerializationError(
-                f"task {function.name} has {function.size} bytes with all that it captured, and a "
+                f"task {function.name} has {function.largest} bytes with all that it captured, and a "
                 f"server of this kernel takes {self._frame_limit} at most: use less of it, or "
                 f"farm.shared in parts"
             )

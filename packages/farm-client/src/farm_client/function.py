@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
 from farm_common.errors import SerializationError
-from farm_common.shipping import Capture, Shared, ShippedFunction, ship_function
+from farm_common.shipping import Blob, Capture, Shared, ShippedFunction, ship_function
 from farm_common.shipping.tasks import Task, task_function, travels_by_name
 
 from .scheduler import Estimate
@@ -28,11 +28,12 @@ class Function:
 
     __slots__ = (
         "__weakref__",
+        "blobs",
         "body",
-        "buffers",
         "bytecode",
         "estimate",
         "ident",
+        "largest",
         "minimum",
         "name",
         "newest",
@@ -43,8 +44,7 @@ class Function:
     def __init__(self, shipped: ShippedFunction) -> None:
         self.ident = shipped.ident
         self.body = shipped.ident + shipped.body
-        # Copies: a captured array may change before the function is sent to the last worker.
-        self.buffers = [bytes(buffer) for buffer in shipped.buffers]
+        self.blobs: Sequence[Blob] = shipped.blobs
         self.bytecode = shipped.bytecode
         self.shared: Sequence[Shared[Any]] = shipped.shared
         self.name = shipped.name
@@ -52,7 +52,9 @@ class Function:
         self.newest = shipped.newest
         self.estimate = Estimate()
         #: How many bytes it takes on a server.
-        self.size = len(self.body) + sum(map(len, self.buffers))
+        self.size = len(self.body)
+        #: The size of the largest frame that it takes, without its header.
+        self.largest = max([self.size, *(len(blob.body) for blob in self.blobs)])
 
 
 class _Entry:

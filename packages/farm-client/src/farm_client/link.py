@@ -11,14 +11,14 @@ import pickle
 import struct
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from farm_common.connection import Happening
 from farm_common.errors import ProtocolError
 from farm_common.frames import Buffer, Flag, Kind, encode_frame
 from farm_common.handshake import ServerHello
 from farm_common.interpreter import shares_bytecode
-from farm_common.shipping import Shared, pack
+from farm_common.shipping import Blob, Shared, pack
 from farm_common.stream import Stream
 
 from .demand import Demand
@@ -35,6 +35,9 @@ _NO_KEYWORDS: dict[str, Any] = {}
 # What a worker may hold of functions before the oldest are released there.
 _FUNCTIONS = 1024
 _FUNCTION_BYTES = 64 << 20
+
+# What it may hold of large constants that functions captured.
+_BLOB_BYTES = 256 << 20
 
 #: How much one visit to a socket reads at most, in bytes: then the other links have their turn.
 _READ = 64 << 20
@@ -71,6 +74,8 @@ class Link:
         self.functions: dict[bytes, Function] = {}  # that the worker has, oldest first
         self._function_bytes = 0
         self._shared: set[bytes] = set()
+        self._blobs: dict[bytes, int] = {}  # sizes by id, the oldest first
+        self._blob_bytes = 0
 
     # sending
 
@@ -140,7 +145,7 @@ class Link:
         the link as it was.
         """
         function = jobs[0].function
-        new: list[Shared[Any]] = []
+        new: list[Union[Shared[Any], Blob]] = []
         known = function.ident in self.functions
         segments: list[Buffer] = []
         try:
@@ -148,8 +153,9 @@ class Link:
                 self._send_function(segments, new, function)
             segments += self._encode_task(new, jobs)
         except BaseException:
-            for shared in new:
-                self._shared.discard(shared.ident)
+            for item in new:
+                self._shared.discard(item.ident)
+                self._blob_bytes -= self._blobs.pop(item.ident, 0)
             if not known and self.functions.pop(function.ident, None) is not None:
                 self._function_bytes -= function.size
             raise
@@ -168,7 +174,7 @@ class Link:
         self.load += cost * count
         return segments
 
-    def _encode_task(self, new: list[Shared[Any]], jobs: Sequence[Job]) -> list[Buffer]:
+    def _encode_task(self, new: list[Union[Shared[Any], Blob]], jobs: Sequence[Job]) -> list[Buffer]:
         """The TASK frame, and before it the shared values that it needs."""
         segments: list[Buffer] = []
         first = jobs[0]
@@ -200,7 +206,7 @@ class Link:
         return segments
 
     def _send_function(
-        self, segments: list[Buffer], new: list[Shared[Any]], function: Function
+        self, segments: list[Buffer], new: list[Union[Shared[Any], Blob]], function: Function
     ) -> None:
         while self.functions and (
             len(self.functions) >= _FUNCTIONS
@@ -214,17 +220,31 @@ class Link:
             segments += self.stream.connection.send(Kind.RELEASE, ident)
         for shared in function.shared:
             self._send_shared(segments, new, shared)
+        for blob in function.blobs:
+            self._send_blob(segments, new, blob)
         segments += self.stream.connection.send(
-            Kind.FUNCTION,
-            function.body,
-            flags=Flag.BYTECODE if function.bytecode else 0,
-            buffers=function.buffers,
+            Kind.FUNCTION, function.body, flags=Flag.BYTECODE if function.bytecode else 0
         )
         self.functions[function.ident] = function
         self._function_bytes += function.size
 
+    def _send_blob(
+        self, segments: list[Buffer], new: list[Union[Shared[Any], Blob]], blob: Blob
+    ) -> None:
+        """Send what several functions may have captured, once."""
+        if self._blobs.pop(blob.ident, None) is None:
+            segments += self.stream.connection.send(Kind.SHARED, blob.ident + blob.body)
+            new.append(blob)
+            self._blob_bytes += len(blob.body)
+            # The oldest go; a function that has been loaded keeps what it captured.
+            while self._blob_bytes > _BLOB_BYTES and self._blobs:
+                ident = next(iter(self._blobs))
+                self._blob_bytes -= self._blobs.pop(ident)
+                segments += self.stream.connection.send(Kind.RELEASE, ident)
+        self._blobs[blob.ident] = len(blob.body)  # the newest
+
     def _send_shared(
-        self, segments: list[Buffer], new: list[Shared[Any]], shared: Shared[Any]
+        self, segments: list[Buffer], new: list[Union[Shared[Any], Blob]], shared: Shared[Any]
     ) -> None:
         if shared.ident in self._shared:
             return

@@ -113,7 +113,7 @@ class _Function:
                 raise SerializationError(self._rejection)
             frame = self._frame
             assert frame is not None
-            self._loaded = load_function(memoryview(frame.body)[ID_SIZE:], frame.buffers)
+            self._loaded = load_function(memoryview(frame.body)[ID_SIZE:])
             self._frame = None
         return self._loaded
 
@@ -152,7 +152,6 @@ class Worker:
         self._functions: dict[bytes, _Function] = {}
         self._shared = SharedStore()
         self._shared.activate()
-        class_table.at_worker = True
         self._category = "default"
         self._forked = False
 
@@ -172,6 +171,7 @@ class Worker:
 
     def watch(self, parent: socket.socket) -> None:
         """Start the monitor thread."""
+        class_table.at_worker = True  # this process has no other client
         assert self._output is not None
         os.register_at_fork(after_in_child=self._forget)
         self._monitor = Monitor(self, self._stream, parent, self._output)

@@ -7,12 +7,13 @@ function has changed since it was packed.
 
 from .capture import Capture
 from .exceptions import pack_exception, unpack_exception
-from .pickling import SCALARS, Parcel, pack, pack_arguments, unpack
+from .pickling import SCALARS, Blob, Parcel, pack, pack_arguments, unpack
 from .shared import Shared, SharedStore
 from .tasks import ShippedFunction, load_function, ship_function
 
 __all__ = [
     "SCALARS",
+    "Blob",
     "Capture",
     "Parcel",
     "Shared",

@@ -126,7 +126,7 @@ class Wrapping:
         minimum = source.minimum_version(unit)
         if minimum > self.minimum:
             self.minimum = minimum
-            self.newest = f"{function.__qualname__} ({unit.filename}, line {unit.line})"
+            self.newest = unit.place
         return rebuild.code_from_source, tuple(unit)
 
 

@@ -14,11 +14,13 @@ from __future__ import annotations
 import functools
 import io
 import pickle
+import struct
 import sys
 import threading
 import types
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Optional
+from hashlib import blake2b
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 from ..errors import SerializationError
 from ..frames import Buffer
@@ -31,7 +33,17 @@ from .placeholders import PlaceholderUnpickler
 from .shared import Shared, begin_collecting
 from .values import REDUCERS, Refusal, reducer_for
 
-__all__ = ["SCALARS", "Parcel", "dump", "pack", "pack_arguments", "unpack"]
+__all__ = [
+    "SCALARS",
+    "Blob",
+    "Parcel",
+    "dump",
+    "pack",
+    "pack_arguments",
+    "pack_task",
+    "unpack",
+    "unpack_task",
+]
 
 #: Types whose values never change and always pickle: a run of these needs no care.
 SCALARS = frozenset({int, float, bool, complex, str, bytes, type(None)})
@@ -39,12 +51,32 @@ SCALARS = frozenset({int, float, bool, complex, str, bytes, type(None)})
 #: Buffers smaller than this go inside the pickle.
 _OUT_OF_BAND = 16 * 1024
 
+#: Strings and bytes of this size that a task captured are sent apart from it, in items.
+_BULK = 16 * 1024
+
 #: A pickler that wrote more than this is not kept: its memory would be kept with it.
 _SPARE_LIMIT = 1 << 20
+
+#: The size of a blob's content id in bytes.
+BLOB_ID_SIZE = 16
+
+_COUNT = struct.Struct("!I")
 
 _spare = threading.local()
 
 _PYPY = sys.implementation.name == "pypy"
+
+
+class Blob(NamedTuple):
+    """A large string or bytes that a task captured, known by its content.
+
+    Attributes:
+        ident: BLAKE2b of `body`.
+        body: The pickle of the value.
+    """
+
+    ident: bytes
+    body: bytes
 
 
 class Parcel(NamedTuple):
@@ -108,6 +140,62 @@ def pack_arguments(
         raise SerializationError(text) from _cause(error)
 
 
+def pack_task(task: Any, protocol: int, what: str, bytecode: bool) -> tuple[Parcel, list[Blob]]:
+    """`pack` a task by value, and apart from it what is large.
+
+    A large constant thus crosses a connection once, even if the code beside it changes.
+
+    Args:
+        task: The callable.
+        protocol: The pickle protocol that both sides read.
+        what: What to call the task in an error.
+        bytecode: Whether the other side can load this interpreter's bytecode.
+
+    Returns:
+        The task without buffers, to be read by `unpack_task`, and what it refers to.
+
+    Raises:
+        SerializationError: It cannot travel; says which object in it, and why.
+    """
+    pickler = _TaskPickler(protocol)
+    try:
+        parcel = _dump(pickler, task, bytecode)
+    except Exception as error:
+        text = diagnosis.explain(task, what, error, protocol, bytecode)
+        raise SerializationError(text) from _cause(error)
+    blobs = [_blob(bytes(buffer), protocol) for buffer in parcel.buffers]
+    head = _COUNT.pack(len(blobs)) + b"".join([blob.ident for blob in blobs])
+    return parcel._replace(body=head + parcel.body, buffers=()), [*blobs, *pickler.blobs.values()]
+
+
+def unpack_task(body: Buffer, find: Callable[[bytes], Any]) -> Any:
+    """The task that `pack_task` packed; raises whatever its pickle raises.
+
+    Args:
+        body: Its bytes.
+        find: Returns the data of a blob by its id.
+    """
+    view = memoryview(body)
+    (count,) = _COUNT.unpack_from(view)
+    start = _COUNT.size + count * BLOB_ID_SIZE
+    idents = [
+        bytes(view[place : place + BLOB_ID_SIZE])
+        for place in range(_COUNT.size, start, BLOB_ID_SIZE)
+    ]
+    buffers = [bytearray(find(ident)) for ident in idents]  # arrays are the task's own
+    try:
+        return _TaskUnpickler(view[start:], buffers, find).load()
+    except (ImportError, AttributeError):
+        unpickler = PlaceholderUnpickler(io.BytesIO(view[start:]), buffers=buffers)
+        unpickler.persistent_load = find  # type: ignore[method-assign, assignment]
+        return unpickler.load()
+
+
+def _blob(data: Union[bytes, str], protocol: int) -> Blob:
+    body = pickle.dumps(data, protocol)
+    return Blob(blake2b(body, digest_size=BLOB_ID_SIZE).digest(), body)
+
+
 def _cause(error: Exception) -> Optional[Exception]:
     """What to tell besides; a recursion would fill the screen."""
     return None if isinstance(error, RecursionError) else error
@@ -122,25 +210,29 @@ def dump(value: Any, protocol: int, bytecode: bool = True) -> Parcel:
         pickler = _Pickler(protocol)
     else:
         _spare.pickler = None
+    parcel = _dump(pickler, value, bytecode)
+    if len(parcel.body) < _SPARE_LIMIT:
+        _spare.pickler = pickler
+    return parcel
+
+
+def _dump(pickler: _Pickler, value: Any, bytecode: bool) -> Parcel:
     pickler.bytecode = bytecode
     outer = begin_collecting(pickler.shared)
     try:
         pickler.dump(value)
-        parcel = pickler.parcel()
+        return pickler.parcel()
     except (RecursionError, MemoryError, SerializationError):
         raise  # more of the same would not help
     except Exception as error:
         if not bytecode or isinstance(error, Refusal):
             raise
         try:
-            return _dump_thoroughly(value, protocol)
+            return _dump_thoroughly(value, pickler.protocol)
         except Exception:
             raise error from None
     finally:
         begin_collecting(outer)
-    if len(parcel.body) < _SPARE_LIMIT:
-        _spare.pickler = pickler
-    return parcel
 
 
 def _dump_thoroughly(value: Any, protocol: int) -> Parcel:
@@ -233,6 +325,40 @@ class _Pickler(pickle.Pickler):
         if self._wrapping is None:
             self._wrapping = Wrapping(self.bytecode)
         return self._wrapping
+
+
+class _TaskPickler(_Pickler):
+    """Keeps large strings and bytes apart."""
+
+    def __init__(self, protocol: int) -> None:
+        super().__init__(protocol)
+        self.blobs: dict[int, Blob] = {}  # by the object's id, which they keep
+
+    def persistent_id(self, obj: Any) -> Optional[bytes]:
+        """The id of a large constant."""
+        if type(obj) not in _BULKY or len(obj) < _BULK:
+            return None
+        blob = self.blobs.get(id(obj))
+        if blob is None:
+            blob = self.blobs[id(obj)] = _blob(obj, self.protocol)
+        return blob.ident
+
+
+class _TaskUnpickler(pickle.Unpickler):
+    """Takes from elsewhere what was kept apart."""
+
+    def __init__(
+        self, body: Buffer, buffers: Sequence[Buffer], find: Callable[[bytes], Any]
+    ) -> None:
+        super().__init__(io.BytesIO(body), buffers=buffers)
+        self._find = find
+
+    def persistent_load(self, pid: Any) -> Any:
+        """The data of a blob."""
+        return self._find(pid)
+
+
+_BULKY = frozenset({bytes, str})
 
 
 def _reduce_method(method: types.MethodType) -> Any:

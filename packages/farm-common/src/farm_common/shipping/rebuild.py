@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import builtins
 import importlib
-import linecache
 import marshal
 import sys
 import types
 from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
-from . import texts
+from .lines import show
 from .unit import Unit, compile_unit
 
 __all__ = [
@@ -48,7 +47,7 @@ def code_from_bytecode(data: bytes, filename: str, line: int, text: str) -> type
         text: Its source, "" where that is unknown.
     """
     if text:
-        texts.show(filename, line, text)
+        show(filename, line, text)
     return marshal.loads(data)  # type: ignore[no-any-return]
 
 

@@ -18,8 +18,8 @@ from ..errors import InvalidTaskError
 from ..frames import Buffer
 from .aliases import public_name
 from .importable import is_importable
-from .pickling import Parcel, pack, unpack
-from .shared import Shared
+from .pickling import Blob, Parcel, pack_task, unpack_task
+from .shared import Shared, stored
 
 __all__ = [
     "ID_SIZE",
@@ -48,7 +48,7 @@ class ShippedFunction(NamedTuple):
     Attributes:
         ident: The content id: equal for what is equal, so that it is sent once.
         body: The format byte and what follows it.
-        buffers: Out-of-band buffers of the pickle.
+        blobs: The large constants that it refers to, which must be there before it.
         bytecode: Whether only an interpreter with the same magic number may load it.
         shared: The shared values that it refers to.
         name: What to call it in messages.
@@ -58,7 +58,7 @@ class ShippedFunction(NamedTuple):
 
     ident: bytes
     body: bytes
-    buffers: Sequence[Buffer]
+    blobs: Sequence[Blob]
     bytecode: bool
     shared: Sequence[Shared[Any]]
     name: str
@@ -80,14 +80,14 @@ def ship_function(task: Task, protocol: int, bytecode: bool = True) -> ShippedFu
     """
     name = task_name(task)
     if isinstance(task, str):
-        return _shipped(BY_NAME, Parcel(task.encode()), name)
+        return _shipped(BY_NAME, Parcel(task.encode()), (), name)
     if travels_by_name(task):
         text = ":".join(public_name(task) or (task.__module__, task.__qualname__))
-        return _shipped(BY_NAME, Parcel(text.encode()), name)
+        return _shipped(BY_NAME, Parcel(text.encode()), (), name)
     function = task_function(task)
     if function is not task:
         return ship_function(function, protocol, bytecode)
-    return _shipped(BY_PICKLE, pack(task, protocol, f"task {name}", bytecode), name)
+    return _shipped(BY_PICKLE, *pack_task(task, protocol, f"task {name}", bytecode), name)
 
 
 def task_function(task: Any) -> Any:
@@ -101,15 +101,12 @@ def travels_by_name(task: Any) -> bool:
     return (by_name or task_function(task) is not task) and is_importable(task)
 
 
-def _shipped(how: bytes, parcel: Parcel, name: str) -> ShippedFunction:
+def _shipped(how: bytes, parcel: Parcel, blobs: Sequence[Blob], name: str) -> ShippedFunction:
     body = how + parcel.body
-    digest = blake2b(body, digest_size=ID_SIZE)
-    for buffer in parcel.buffers:
-        digest.update(buffer)
     return ShippedFunction(
-        digest.digest(),
+        blake2b(body, digest_size=ID_SIZE).digest(),
         body,
-        parcel.buffers,
+        blobs,
         parcel.bytecode,
         parcel.shared,
         name,
@@ -118,14 +115,21 @@ def _shipped(how: bytes, parcel: Parcel, name: str) -> ShippedFunction:
     )
 
 
-def load_function(body: Buffer, buffers: Sequence[Buffer]) -> Callable[..., Any]:
-    """The callable that `ship_function` turned into bytes; raises whatever loading raises."""
+def load_function(
+    body: Buffer, find: Callable[[bytes], Any] = stored
+) -> Callable[..., Any]:
+    """The callable that `ship_function` turned into bytes; raises whatever loading raises.
+
+    Args:
+        body: The bytes.
+        find: Returns the data of a blob by its id.
+    """
     view = memoryview(body)
     kind, data = bytes(view[:1]), view[1:]
     if kind == BY_NAME:
         function = _import_name(str(data, "utf-8"))
     elif kind == BY_PICKLE:
-        function = unpack(data, buffers)
+        function = unpack_task(data, find)
     else:
         raise InvalidTaskError(f"a task in the unknown format {kind!r}: this server is too old")
     function = task_function(function)
