@@ -85,6 +85,7 @@ class Engine(Handover):
         self._functions = FunctionTable(protocol=5)
         self._shared: set[bytes] = set()  # the ids of shared values that can travel
         self._frame_limit = 1 << 62
+        self._crew = object()  # another one whenever workers come or go
         self._picky = False  # whether some worker cannot load our bytecode
         self._absent: set[int] = set()  # the indices of workers that are to be replaced
         self._submitted_at = 0.0
@@ -117,8 +118,13 @@ class Engine(Handover):
             self._check_function(function)
         demand: Optional[Demand] = None
         if self._picky:
-            with self._lock:
-                demand = self._demand(function, parcel)
+            if parcel is None and function.crew is self._crew:
+                demand = function.demand  # as it was found for the same workers
+            else:
+                with self._lock:
+                    demand = self._demand(function, parcel)
+                    if parcel is None:
+                        function.demand, function.crew = demand, self._crew
         job = Job(
             function, args if parcel is None else (), parcel, current_options(), sink, -1, demand
         )
@@ -308,6 +314,7 @@ class Engine(Handover):
     def _adapt(self) -> None:
         """Ship from now on for the workers that there are now; with the lock held."""
         same = [link.same_bytecode for link in self._links.values()]
+        self._crew = object()
         if same:
             self._picky = not all(same)
             self._functions.adapt(bytecode=all(same), mixed=self._picky and any(same))

@@ -15,6 +15,7 @@ from farm_common.errors import SerializationError
 from farm_common.shipping import Blob, Capture, Shared, ShippedFunction, ship_function
 from farm_common.shipping.tasks import Task, task_function, travels_by_name
 
+from .demand import Demand
 from .scheduler import Estimate
 
 __all__ = ["Function", "FunctionTable"]
@@ -31,6 +32,8 @@ class Function:
         "blobs",
         "body",
         "bytecode",
+        "crew",
+        "demand",
         "estimate",
         "ident",
         "largest",
@@ -51,6 +54,9 @@ class Function:
         self.minimum = shipped.minimum
         self.newest = shipped.newest
         self.estimate = Estimate()
+        # What it demands of workers, and for which workers that was found out.
+        self.demand: Optional[Demand] = None
+        self.crew: object = None
         #: How many bytes it takes on a server.
         self.size = len(self.body)
         #: The size of the largest frame that it takes, without its header.
