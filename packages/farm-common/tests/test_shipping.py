@@ -7,6 +7,7 @@ import gc
 import json
 import operator
 import pickle
+import struct
 import threading
 import types
 import weakref
@@ -313,7 +314,8 @@ def test_what_is_only_a_task():
         (b"Nmath:pi", InvalidTaskError),
         (b"Xabc", InvalidTaskError),
         (b"", InvalidTaskError),
-        (b"Pabc", (pickle.UnpicklingError, IndexError)),
+        (b"Pabc", struct.error),
+        (b"P\0\0\0\0abc", (pickle.UnpicklingError, IndexError)),
     ],
 )
 def test_functions_that_cannot_be_loaded(body, kind):
