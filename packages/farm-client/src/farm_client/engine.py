@@ -200,9 +200,12 @@ class Engine(Handover):
                 self._dispatcher.pin(link, pinned)
             self._notify(None)
 
-    def prepare(self, task: Task, args: tuple[Any, ...], keywords: dict[str, Any]) -> Job:
-        """A job that is not queued: for `pin`."""
-        function = self._functions.find(task)
+    def prepare(
+        self, task: Task, args: tuple[Any, ...], keywords: dict[str, Any], lasting: bool = False
+    ) -> Job:
+        """A job that is not queued: for `pin`; a `lasting` one also for workers yet to come."""
+        functions = self._functions
+        function = functions.find_portable(task) if lasting else functions.find(task)
         parcel = self._pack(function, args, keywords)
         with self._lock:
             demand = self._demand(function, parcel)

@@ -44,7 +44,7 @@ class Function:
         "size",
     )
 
-    def __init__(self, shipped: ShippedFunction) -> None:
+    def __init__(self, shipped: ShippedFunction, estimate: Estimate) -> None:
         self.ident = shipped.ident
         self.body = shipped.ident + shipped.body
         self.blobs: Sequence[Blob] = shipped.blobs
@@ -53,7 +53,7 @@ class Function:
         self.name = shipped.name
         self.minimum = shipped.minimum
         self.newest = shipped.newest
-        self.estimate = Estimate()
+        self.estimate = estimate
         # What it demands of workers, and for which workers that was found out.
         self.demand: Optional[Demand] = None
         self.crew: object = None
@@ -89,6 +89,7 @@ class FunctionTable:
         self.mixed = False
         self._by_task: dict[int, _Entry] = {}
         self._by_name: dict[str, Function] = {}
+        self._estimates: dict[types.CodeType, Estimate] = {}
         # Weak: what was captured may be large, and be captured only once.
         self._by_ident: weakref.WeakValueDictionary[bytes, Function] = weakref.WeakValueDictionary()
 
@@ -123,6 +124,7 @@ class FunctionTable:
         inner = task_function(task)
         capture = Capture(inner) if type(inner) is types.FunctionType and not by_name else None
         bytecode = self.bytecode
+        code = getattr(inner, "__code__", None)
         try:
             shipped = ship_function(task, self.protocol, bytecode)
         except SerializationError:
@@ -131,7 +133,7 @@ class FunctionTable:
             shipped = ship_function(task, self.protocol)  # for those that can load it
         function = self._by_ident.get(shipped.ident)
         if function is None:
-            function = Function(shipped)
+            function = Function(shipped, self._estimate(code))
             self._by_ident[shipped.ident] = function
         if self.bytecode is not bytecode:
             return function  # workers came or went just now: let nobody find it again
@@ -143,6 +145,26 @@ class FunctionTable:
         elif capture is not None and capture.stable:
             self._remember(task, function, capture)
         return function
+
+    def find_portable(self, task: Task) -> Function:
+        """`find`, for workers that are not known yet: as source, where there is any."""
+        if not self.bytecode:
+            return self.find(task)
+        try:
+            shipped = ship_function(task, self.protocol, bytecode=False)
+        except SerializationError:
+            return self.find(task)
+        return Function(shipped, Estimate())
+
+    def _estimate(self, code: Any) -> Estimate:
+        """How long tasks take that run this code: as other closures of it do."""
+        if not isinstance(code, types.CodeType):
+            return Estimate()
+        estimate = self._estimates.get(code)
+        if estimate is None:
+            _bound(self._estimates)
+            estimate = self._estimates[code] = Estimate()
+        return estimate
 
     def _remember(self, task: Any, function: Function, capture: Optional[Capture]) -> None:
         by_task, key = self._by_task, id(task)

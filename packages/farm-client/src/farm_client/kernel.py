@@ -145,7 +145,7 @@ class Kernel:
         Raises:
             TaskExecutionError: The task failed on a worker; it is then not kept for later.
         """
-        job = self._engine.prepare(task, args, kwargs)
+        job = self._engine.prepare(task, args, kwargs, lasting=True)
         parcel = job.parcel
         if parcel is not None and parcel.buffers:  # theirs may change until they are sent again
             job.parcel = parcel._replace(buffers=[bytearray(b) for b in parcel.buffers])
