@@ -9,6 +9,7 @@ from farm_common.shipping.modules import (
     is_module_name,
     pack_changes,
     pack_module,
+    python_name,
     unpack_changes,
     unpack_module,
 )
@@ -70,3 +71,10 @@ def test_names(name):
 def test_what_is_no_name(name):
     """Everything else is not, whatever its type."""
     assert not is_module_name(name)
+
+
+def test_interpreters():
+    """The two that are known by their own names, another by its word."""
+    assert python_name("cpython", (3, 9)) == "CPython 3.9"
+    assert python_name("pypy", (3, 9, 16)) == "PyPy 3.9.16"
+    assert python_name("other", (4,)) == "other 4"

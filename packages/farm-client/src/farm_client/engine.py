@@ -41,6 +41,8 @@ from .function import Function, FunctionTable
 from .handover import Handover, Waiter, note_fork
 from .interrupts import protected
 from .job import Job, Sink
+from .lender import Lender
+from .library import Library
 from .link import Link
 from .options import current_options
 from .output import Printer
@@ -73,13 +75,21 @@ class Engine(Handover):
         on_loss: Called with a link and the error when its connection is lost, with the engine's
             lock held; whoever takes care calls `recover`.
         printer: Shows the output of tasks.
+        library: The modules that workers may be given.
     """
 
-    def __init__(self, on_loss: Callable[[Link, BaseException], None], printer: Printer) -> None:
+    def __init__(
+        self,
+        on_loss: Callable[[Link, BaseException], None],
+        printer: Printer,
+        library: Library,
+    ) -> None:
         super().__init__()
         self._on_loss = on_loss
         self._printer = printer
         self._dispatcher = Dispatcher(self._poller, self._fail)
+        self._library = library
+        self._lender = Lender(library, self._dispatcher.transmit)
         self._links: dict[int, Link] = {}  # by descriptor
         self._limbo: set[Link] = set()  # lost, and not yet recovered
         self._functions = FunctionTable(protocol=5)
@@ -140,13 +150,15 @@ class Engine(Handover):
         dispatcher = self._dispatcher
         step = False
         try:
+            now = perf_counter()
+            hurry = now - self._submitted_at < _HURRY
+            if not hurry and now > self._library.due:
+                self._lend_anew()
             with self._lock:
                 if self.ended is not None:
                     raise KernelEndedError(self.ended)
                 self.unfinished += 1
                 sink.pending += 1
-                now = perf_counter()
-                hurry = now - self._submitted_at < _HURRY
                 self._submitted_at = now
                 alone = parcel is None and options is None and not (hurry or dispatcher.queue)
                 if alone and job.demand is None and dispatcher.send_alone(job):
@@ -204,6 +216,7 @@ class Engine(Handover):
         self, task: Task, args: tuple[Any, ...], keywords: dict[str, Any], lasting: bool = False
     ) -> Job:
         """A job that is not queued: for `pin`; a `lasting` one also for workers yet to come."""
+        self._lend_anew()
         functions = self._functions
         function = functions.find_portable(task) if lasting else functions.find(task)
         parcel = self._pack(function, args, keywords)
@@ -295,7 +308,11 @@ class Engine(Handover):
             return Demand(job.function.bytecode, job.function.minimum)
 
     def _unmet(
-        self, demand: Demand, function: Function, parcel: Optional[Parcel], link: Optional[Link] = None
+        self,
+        demand: Demand,
+        function: Function,
+        parcel: Optional[Parcel],
+        link: Optional[Link] = None,
     ) -> SerializationError:
         """Why a worker cannot run a task; of none that is given, the first that cannot."""
         if link is None:
@@ -391,6 +408,8 @@ class Engine(Handover):
                 self._fill()
                 if self._leader is not None:
                     self._notify(waiter)
+        if self._lender.questions:
+            self._lender.answer(self._lock)
         if self._calls:
             self._call_back()
         if interrupts.pending:
@@ -452,6 +471,8 @@ class Engine(Handover):
         if kind == Kind.OUTPUT:
             self._printer.show(link.index, happening)
             return None
+        if kind == Kind.IMPORT:
+            return None
         if self._printer.tails:
             self._printer.finish(link.index)
         if kind == Kind.RESULT:
@@ -510,6 +531,8 @@ class Engine(Handover):
                 if call is not None:
                     self._calls.append(call)
             self._dispatcher.offer(link)
+        elif kind == Kind.IMPORT:
+            self._lender.ask(link, happening)
         elif kind == Kind.PING:
             self._dispatcher.transmit(
                 link, link.stream.connection.send(Kind.PONG, ident=happening.ident)
@@ -527,6 +550,10 @@ class Engine(Handover):
                 call = sink.fail(job, error)
                 if call is not None:
                     self._calls.append(call)
+
+    def _lend_anew(self) -> None:
+        """Have modules that have changed sent again to the workers that ask for them."""
+        self._lender.look(self._lock, self._links.values)
 
     # links
 
@@ -625,6 +652,7 @@ class Engine(Handover):
             if self.ended is not None:
                 return
             self.ended = reason
+            self._library.close()
             error = KernelEndedError(reason)
             self._fail(self._dispatcher.take_all(), error)
             for link in (*self._links.values(), *self._limbo):

@@ -32,6 +32,7 @@ from .channel import Channel
 from .engine import Engine
 from .future import Future
 from .job import Job
+from .library import Library, Modules
 from .link import Link
 from .options import Category
 from .output import Printer
@@ -77,7 +78,7 @@ class Kernel:
         name: For people: servers show it.
     """
 
-    def __init__(self, name: str, auth: Authenticator, output: str) -> None:
+    def __init__(self, name: str, auth: Authenticator, output: str, library: Library) -> None:
         self.name = name
         self._auth = auth
         self._output = output
@@ -86,7 +87,7 @@ class Kernel:
         self._setup: list[Job] = []
         self._tokens: dict[int, list[Token[Optional[Kernel]]]] = {}  # by thread
         self._changing = threading.Lock()  # add and remove take turns
-        self._engine = Engine(self._lost, Printer())
+        self._engine = Engine(self._lost, Printer(), library)
         _kernels.add(self)
 
     # what it is
@@ -326,6 +327,7 @@ def make_kernel(
     name: str = "farm-client",
     auth: Optional[Authenticator] = None,
     timeout: Optional[float] = None,
+    modules: Modules = "auto",
     output: str = "forward",
 ) -> Kernel:
     """Connect to servers and make a kernel of their workers.
@@ -340,6 +342,10 @@ def make_kernel(
         name: For people: servers show it.
         auth: The security mechanism; the servers must have been started with the same.
         timeout: How many seconds to wait for all addresses; None: for ever.
+        modules: Which modules tasks may import that the servers do not have, and that are sent
+            to them for it. ``"auto"``: your own, that is all but the standard library and what is
+            installed in a ``site-packages``. A list of names: these, and what is in them, wherever
+            they are. None: none.
         output: What becomes of what tasks print: ``"forward"`` shows it here, ``"server"`` leaves
             it with the server, ``"discard"`` drops it.
 
@@ -347,7 +353,7 @@ def make_kernel(
         AddressError: An address is malformed.
         KernelCreationError: An address did not answer in time; names each, and why.
         AuthError, ProtocolError: A server refused, or is no farm server; at once.
-        ValueError, TypeError: `timeout`, `output` or `auth` is not what it may be.
+        ValueError, TypeError: `timeout`, `modules`, `output` or `auth` is not what it may be.
     """
     if output not in _OUTPUTS:
         raise ValueError(f"output is one of {', '.join(map(repr, _OUTPUTS))}, not {output!r:.100}")
@@ -361,7 +367,7 @@ def make_kernel(
     filename = getattr(script, "__file__", None)
     if filename is not None:
         remember(filename)  # its functions may be sent as source after it was edited
-    kernel = Kernel(name, auth or NoAuth(), output)
+    kernel = Kernel(name, auth or NoAuth(), output, Library(modules))
     if threading.current_thread() is threading.main_thread():
         interrupts.guard()
     try:

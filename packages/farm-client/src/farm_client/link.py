@@ -267,6 +267,18 @@ class Link:
         self._shared.discard(shared.ident)
         return self.stream.connection.send(Kind.RELEASE, shared.ident)
 
+    def forget(self, changes: bytes) -> list[Buffer]:
+        """The frames that make the worker import modules afresh, and forget all functions.
+
+        Args:
+            changes: The body of a FORGET frame.
+        """
+        if "modules" not in self.hello.features:
+            return []
+        self.functions.clear()
+        self._function_bytes = 0
+        return self.stream.connection.send(Kind.FORGET, changes)
+
     # receiving
 
     def receive(self) -> list[Happening]:

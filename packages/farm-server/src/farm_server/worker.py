@@ -46,12 +46,15 @@ from farm_common.shipping import (
     ship_function,
     unpack,
 )
+from farm_common.shipping.modules import unpack_changes
 from farm_common.shipping.rebuild_classes import table as class_table
 from farm_common.shipping.tasks import ID_SIZE
 from farm_common.states import Role, State
 from farm_common.stream import Stream
 
 from .board import Slot
+from .importer import Importer
+from .inbox import Inbox
 from .monitor import Monitor
 from .output import Output
 
@@ -92,6 +95,8 @@ def run(stream: Stream, client: ClientHello, slot: Slot, parent: socket.socket) 
     worker = Worker(stream, client, slot.words, Output(client.output))
     worker.slot = slot
     worker.watch(parent)
+    if "modules" in client.features:
+        worker.share_modules(client)
     worker.serve()
 
 
@@ -150,6 +155,8 @@ class Worker:
         self._words = words
         self._output = output
         self._functions: dict[bytes, _Function] = {}
+        self._inbox = Inbox(stream)
+        self._importer: Optional[Importer] = None
         self._shared = SharedStore()
         self._shared.activate()
         self._category = "default"
@@ -174,8 +181,15 @@ class Worker:
         class_table.at_worker = True  # this process has no other client
         assert self._output is not None
         os.register_at_fork(after_in_child=self._forget)
-        self._monitor = Monitor(self, self._stream, parent, self._output)
+        self._monitor = Monitor(self, self._stream, self._inbox, parent, self._output)
+        self._inbox.helper = self._monitor
         self._monitor.start()
+
+    def share_modules(self, client: ClientHello) -> Importer:
+        """Let tasks import what only the client has."""
+        self._importer = Importer(self._inbox.ask, client)
+        self._importer.install()
+        return self._importer
 
     def serve(self) -> None:
         """Execute what the client sends until it says goodbye or is gone.
@@ -190,7 +204,7 @@ class Worker:
                 monitor.idle = True
             self._lock.release()
             try:
-                happenings = self._stream.receive()
+                happenings = self._inbox.receive()
             except (EOFError, OSError):
                 return
             finally:
@@ -229,6 +243,10 @@ class Worker:
                 ident = bytes(happening.body[start : start + ID_SIZE])
                 self._shared.drop(ident)
                 self._functions.pop(ident, None)
+        elif kind == Kind.FORGET:
+            self._functions.clear()
+            if self._importer is not None:
+                self._importer.forget(unpack_changes(happening.body))
         elif kind == Kind.PING:
             self._close_run()  # its answer says that the tasks before it are done
             self._segments += self._connection.send(Kind.PONG, ident=happening.ident)
@@ -370,6 +388,8 @@ class Worker:
             self.flush()  # while they are as the task returned them
 
     def _fail(self, ident: int, count: int, error: BaseException, duration: int, skip: int) -> None:
+        if self._importer is not None:
+            self._importer.explain(error)
         body, bytecode = pack_exception(error, self._protocol, skip)
         if bytecode and not self._same_bytecode:
             body, bytecode = pack_exception(error, self._protocol, skip, text_only=True)

@@ -7,7 +7,7 @@ Only text travels, so any interpreter can use it. Which modules are given is dec
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import ProtocolError
@@ -21,6 +21,7 @@ __all__ = [
     "is_module_name",
     "pack_changes",
     "pack_module",
+    "python_name",
     "unpack_changes",
     "unpack_module",
 ]
@@ -59,6 +60,17 @@ def is_module_name(name: object) -> bool:
         and len(name) <= NAME_LIMIT
         and all(part.isidentifier() for part in name.split("."))
     )
+
+
+def python_name(implementation: str, version: Sequence[int]) -> str:
+    """An interpreter as people call it.
+
+    Args:
+        implementation: ``sys.implementation.name``.
+        version: Major, minor, and perhaps micro.
+    """
+    name = {"cpython": "CPython", "pypy": "PyPy"}.get(implementation, implementation)
+    return f"{name} {'.'.join(map(str, version))}"
 
 
 def pack_module(module: GivenModule) -> bytes:
