@@ -131,6 +131,26 @@ def test_a_pickler_that_failed_leaves_nothing_behind():
         assert there_and_back([held, held]) == [held, held]
 
 
+class Shy:
+    """Fails when it is first asked, so that the thorough pickler has its turn."""
+
+    asked = 0
+
+    def __reduce__(self):
+        type(self).asked += 1
+        if self.asked == 1:
+            raise RuntimeError("not yet")
+        return int, (5,)
+
+
+def test_a_pickler_that_was_given_up():
+    """It is not used again: it remembers what it had written."""
+    held = [1, 2]
+    pack(held, PROTOCOL, "it")
+    assert unpack(pack([held, Shy()], PROTOCOL, "it").body) == [held, 5]
+    assert there_and_back([held, held]) == [held, held]
+
+
 def test_packing_inside_of_packing():
     """A value whose reduction packs something itself."""
 

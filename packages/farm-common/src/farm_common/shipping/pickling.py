@@ -211,13 +211,14 @@ def dump(value: Any, protocol: int, bytecode: bool = True) -> Parcel:
     else:
         _spare.pickler = None
     parcel = _dump(pickler, value, bytecode)
-    if len(parcel.body) < _SPARE_LIMIT:
+    if pickler.clean and len(parcel.body) < _SPARE_LIMIT:
         _spare.pickler = pickler
     return parcel
 
 
 def _dump(pickler: _Pickler, value: Any, bytecode: bool) -> Parcel:
     pickler.bytecode = bytecode
+    pickler.clean = False
     outer = begin_collecting(pickler.shared)
     try:
         pickler.dump(value)
@@ -268,6 +269,7 @@ class _Pickler(pickle.Pickler):
     def __init__(self, protocol: int) -> None:
         self.protocol = protocol
         self.bytecode = True
+        self.clean = True  # whether it is as new, and may be used again
         self.shared: list[Shared[Any]] = []
         self._wrapping: Optional[Wrapping] = None
         self._buffers: list[Buffer] = []
@@ -291,6 +293,7 @@ class _Pickler(pickle.Pickler):
         self._file.seek(0)
         self._file.truncate()
         self.clear_memo()
+        self.clean = True
         return parcel
 
     def reducer_override(self, obj: Any) -> Any:
