@@ -115,7 +115,8 @@ class Future(futures.Future):  # type: ignore[type-arg]
             return self._result
         error = self.exception(timeout)
         if error is not None:
-            raise fresh(error)  # so that no two who ask have a traceback in common
+            # A copy, so that no two who ask have a traceback in common.
+            raise fresh(error)
         return self._result
 
     def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:

@@ -390,9 +390,9 @@ class Worker:
     def _fail(self, ident: int, count: int, error: BaseException, duration: int, skip: int) -> None:
         if self._importer is not None:
             self._importer.explain(error)
-        body, bytecode = pack_exception(error, self._protocol, skip)
-        if bytecode and not self._same_bytecode:
-            body, bytecode = pack_exception(error, self._protocol, skip, text_only=True)
+        body, bytecode = pack_exception(
+            error, self._protocol, skip, bytecode=self._same_bytecode, limit=self._frame_limit
+        )
         self._close_run()
         self._segments += self._connection.send(
             Kind.ERROR,
