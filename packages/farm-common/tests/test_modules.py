@@ -1,11 +1,15 @@
 """`farm_common.shipping.modules`: the bodies of the frames that ask for modules and give them."""
 
+import json
+import types
+
 import pytest
 
 from farm_common.errors import ProtocolError
 from farm_common.shipping.modules import (
     NAME_LIMIT,
     GivenModule,
+    contents,
     is_module_name,
     pack_changes,
     pack_module,
@@ -78,3 +82,16 @@ def test_interpreters():
     assert python_name("cpython", (3, 9)) == "CPython 3.9"
     assert python_name("pypy", (3, 9, 16)) == "PyPy 3.9.16"
     assert python_name("other", (4,)) == "other 4"
+
+
+def test_contents():
+    """A module's names, also of one that is not to be touched; nothing of what is no module."""
+
+    class Lazy(types.ModuleType):
+        def __getattribute__(self, name):
+            raise AssertionError("it was woken")
+
+    lazy = Lazy("lazy")
+    assert contents(lazy)["__name__"] == "lazy"
+    assert contents(json)["dumps"] is json.dumps
+    assert dict(contents(None)) == dict(contents(3)) == {}

@@ -36,7 +36,7 @@ PUBLIC = {
     "farm_common.memory": "allocate trim",
     "farm_common.security": "Authenticator Layer NoAuth PlainLayer find_authenticator",
     "farm_common.shipping.modules": """
-        GivenModule KINDS NAME_LIMIT is_module_name pack_changes pack_module python_name
+        GivenModule KINDS NAME_LIMIT contents is_module_name pack_changes pack_module python_name
         unpack_changes unpack_module
     """,
     "farm_common.states": "Event Role State TRANSITIONS next_state",

@@ -27,7 +27,7 @@ from importlib.util import decode_source
 from time import perf_counter
 from typing import NamedTuple, Optional, Union
 
-from farm_common.shipping.modules import GivenModule, is_module_name, python_name
+from farm_common.shipping.modules import GivenModule, contents, is_module_name, python_name
 
 from .observer import observe, stop_observing
 from .origin import find_module, is_installed, is_own, is_standard, spec_of
@@ -156,8 +156,8 @@ class Library:
 
     def _miss(self, name: str) -> None:
         """Have `look` see when a module is written that was asked for."""
-        package = sys.modules.get(name.rpartition(".")[0])
-        places = sys.path if package is None else getattr(package, "__path__", ())
+        package = contents(sys.modules.get(name.rpartition(".")[0]))
+        places = package.get("__path__") or sys.path
         with self._lock:
             if len(self._absent) < _MOST_ABSENT:
                 self._absent.add(name)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import types
 from collections.abc import Iterable, Sequence
 from importlib.machinery import ModuleSpec
 from typing import Any, Optional
+
+from farm_common.shipping.modules import contents
 
 __all__ = ["find_module", "is_installed", "is_own", "is_standard", "spec_of"]
 
@@ -44,10 +45,7 @@ def is_own(spec: ModuleSpec) -> bool:
 
 def spec_of(module: Any) -> Optional[ModuleSpec]:
     """How a loaded module came to be; None where it was made by hand."""
-    if not isinstance(module, types.ModuleType):
-        return None  # anything can be put into sys.modules
-    # A module that is loaded when it is first used must not be, for this.
-    spec = object.__getattribute__(module, "__dict__").get("__spec__")
+    spec = contents(module).get("__spec__")
     return spec if isinstance(spec, ModuleSpec) else None
 
 
@@ -74,7 +72,7 @@ def find_module(name: str) -> Optional[ModuleSpec]:
         package = find_module(parent)
         if package is None or package.submodule_search_locations is None:
             return None
-        loaded = getattr(sys.modules.get(parent), "__path__", None)
+        loaded = contents(sys.modules.get(parent)).get("__path__")
         path = package.submodule_search_locations if loaded is None else loaded
     _look_again(sys.path if path is None else path)
     for finder in list(sys.meta_path):

@@ -24,7 +24,7 @@ from importlib.util import spec_from_file_location
 from typing import Callable, Optional
 
 from farm_common.handshake import ClientHello
-from farm_common.shipping.modules import GivenModule, is_module_name, python_name
+from farm_common.shipping.modules import GivenModule, contents, is_module_name, python_name
 
 from .importlock import released
 
@@ -171,7 +171,7 @@ class Importer:
             self._given.pop(name, None)
             module = sys.modules.get(name)
             # One of the worker's own may come from the very file that has changed.
-            if _is_given(module) or (module is not None and origin and _file_of(module) == origin):
+            if _is_given(module) or (origin and _file_of(module) == origin):
                 roots.add(_root(name))
         importlib.invalidate_caches()
         if not roots:
@@ -188,7 +188,7 @@ class Importer:
             roots |= users
         for name, module in list(sys.modules.items()):
             # What another thread is just importing would break in its hands.
-            spec = getattr(module, "__spec__", None) if _root(name) in roots else None
+            spec = contents(module).get("__spec__") if _root(name) in roots else None
             if spec is not None and not getattr(spec, "_initializing", False):
                 sys.modules.pop(name, None)
 
@@ -321,20 +321,14 @@ def _is_extension(origin: str) -> bool:
     return origin.endswith(tuple(EXTENSION_SUFFIXES)) and os.path.isfile(origin)
 
 
-def _file_of(module: types.ModuleType) -> Optional[str]:
-    try:
-        # A module that is loaded when it is first used must not be, for this.
-        file = object.__getattribute__(module, "__dict__").get("__file__")
-    except AttributeError:  # anything can be put into sys.modules
-        return None
+def _file_of(module: Optional[types.ModuleType]) -> Optional[str]:
+    file = contents(module).get("__file__")
     return file if isinstance(file, str) else None
 
 
 def _is_given(module: Optional[types.ModuleType]) -> bool:
     """Whether a module came from the client."""
-    if module is None or not isinstance(module, types.ModuleType):
-        return False
-    spec = object.__getattribute__(module, "__dict__").get("__spec__")
+    spec = contents(module).get("__spec__")
     if isinstance(getattr(spec, "loader", None), GivenLoader):
         return True
     places = getattr(spec, "submodule_search_locations", None)
@@ -343,16 +337,14 @@ def _is_given(module: Optional[types.ModuleType]) -> bool:
 
 def _is_open(module: Optional[types.ModuleType]) -> bool:
     """Whether parts of a package may be the client's: it is, or it is a namespace package."""
-    return _is_given(module) or (
-        module is not None and _file_of(module) is None and hasattr(module, "__path__")
-    )
+    return _is_given(module) or (_file_of(module) is None and "__path__" in contents(module))
 
 
 def _uses(module: types.ModuleType) -> Iterator[str]:
     """The first names of the modules that what is in a module comes from."""
-    for value in list(vars(module).values()):
+    for value in list(contents(module).values()):
         if isinstance(value, types.ModuleType):
-            yield _root(str(object.__getattribute__(value, "__dict__").get("__name__")))
+            yield _root(str(contents(value).get("__name__")))
             continue
         owner = value if isinstance(value, (type, types.FunctionType)) else type(value)
         name = owner.__module__

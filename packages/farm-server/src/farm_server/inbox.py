@@ -41,7 +41,7 @@ __all__ = ["Helper", "Inbox"]
 
 
 class Helper(Protocol):
-    """A thread that calls `Inbox.help` when the connection is readable and the inbox is awaited."""
+    """A thread that calls `Inbox.help` when the connection is readable and the inbox is wanted."""
 
     @property
     def ident(self) -> Optional[int]:
@@ -106,7 +106,7 @@ class Inbox:
                 self._reader = 0
 
     @property
-    def awaited(self) -> bool:
+    def wanted(self) -> bool:
         """Whether somebody waits for an answer."""
         return bool(self._questions) and self._broken is None
 
@@ -117,7 +117,7 @@ class Inbox:
         self._reader = get_ident()
         try:
             # Looked at here: what woke the helper may have been read by the main thread since.
-            if self.awaited and self._readable():
+            if self.wanted and self._readable():
                 self._backlog += self._sort(self._receive())
         except BaseException as error:  # noqa: BLE001 (who serves the connection raises it)
             self._break(error)

@@ -80,7 +80,7 @@ class Monitor(threading.Thread):
             timeout: Optional[int] = _TICK if not self._asleep or not self.idle else None
             if timeout is None:
                 trim()
-            self._listen(not self.idle and self._inbox.awaited)
+            self._listen(not self.idle and self._inbox.wanted)
             for descriptor, events in self._poll.poll(timeout):
                 if descriptor == self._bell:
                     os.read(self._bell, 64)

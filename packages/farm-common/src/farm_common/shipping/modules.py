@@ -18,6 +18,7 @@ __all__ = [
     "KINDS",
     "NAME_LIMIT",
     "GivenModule",
+    "contents",
     "is_module_name",
     "pack_changes",
     "pack_module",
@@ -60,6 +61,22 @@ def is_module_name(name: object) -> bool:
         and len(name) <= NAME_LIMIT
         and all(part.isidentifier() for part in name.split("."))
     )
+
+
+def contents(module: object) -> Mapping[str, Any]:
+    """What is in a module, without waking one that is loaded when it is first used.
+
+    Args:
+        module: A value of ``sys.modules``, where anything can be put; nothing is in most of that.
+    """
+    try:
+        found = object.__getattribute__(module, "__dict__")
+    except AttributeError:  # PyPy's, for example, has libraries there that only pass for modules
+        return _NOTHING
+    return found if isinstance(found, dict) else _NOTHING
+
+
+_NOTHING: Mapping[str, Any] = {}
 
 
 def python_name(implementation: str, version: Sequence[int]) -> str:
