@@ -477,3 +477,13 @@ def test_by_reference():
     """What can be imported is sent as its name alone."""
     for cls in (collections.OrderedDict, int, abc.ABC):
         assert classes.reduce_class(cls) is NotImplemented
+
+
+def test_what_dataclasses_generated():
+    """Is told from what the user wrote, also where that came as text without a file."""
+    space = {"__name__": "__main__", "dataclasses": dataclasses}
+    text = "@dataclasses.dataclass\nclass A:\n    x: int = 3\n    def __repr__(self):\n        return 'r'\n"
+    exec(text, space)
+    names = classes._dataclass_names(space["A"])
+    assert {"__init__", "__eq__"} <= names
+    assert "__repr__" not in names

@@ -263,12 +263,20 @@ def _dataclass_names(cls: Any) -> set[str]:
         value = getattr(value, "__wrapped__", value)  # of __repr__, which guards against recursion
         if not isinstance(value, types.FunctionType):
             continue
-        filename = value.__code__.co_filename
-        if filename == "<string>" and value.__module__ in (cls.__module__, "dataclasses", None):
-            made.add(name)
-        elif value.__module__ == "dataclasses":
+        if _is_generated(value):
             made.add(name)
     return made
+
+
+def _is_generated(function: types.FunctionType) -> bool:
+    """Whether `dataclasses` made a method, from text; a user's may have the same file name."""
+    code = function.__code__
+    if code.co_filename != "<string>":
+        return function.__module__ == "dataclasses"
+    qualname = getattr(code, "co_qualname", function.__qualname__)
+    if sys.version_info[:2] == (3, 10):  # which renames the function, and its code cannot tell
+        return code.co_firstlineno == 2
+    return qualname.startswith("__create_fn__.")
 
 
 # Protocols
