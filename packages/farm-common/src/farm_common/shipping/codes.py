@@ -71,10 +71,10 @@ def is_rewritten(code: types.CodeType) -> bool:
 
 
 def same_code(ours: types.CodeType, theirs: types.CodeType) -> bool:
-    """Whether two functions' code objects do the same; names and places may differ.
+    """Whether two functions' code objects do the same.
 
-    Compares all that is executed, recursively, but for the positions of lines, the name of
-    the outermost, and the qualified names of those inside.
+    Compares all that is executed, recursively; lines and columns may differ, and what the
+    outermost is called.
     """
     return not (ours.co_flags ^ theirs.co_flags) & _CALL_FLAGS and _same_body(ours, theirs)
 
@@ -118,20 +118,6 @@ def _same_constant(mine: Any, yours: Any, of_class: bool) -> bool:
         )
     if kind is frozenset:
         return {(type(item), item) for item in mine} == {(type(item), item) for item in yours}
-    if kind is str and mine != yours:
-        # The qualified name of a function inside (up to 3.10) or of a class inside.
-        return _is_qualname(mine) and _is_qualname(yours) and _last(mine) == _last(yours)
     if kind in (float, complex):
         return repr(mine) == repr(yours)  # 0.0 is not -0.0, but nan is nan
     return bool(mine == yours)
-
-
-def _is_qualname(text: str) -> bool:
-    return all(
-        part.isidentifier() or (part.startswith("<") and part.endswith(">"))
-        for part in text.split(".")
-    )
-
-
-def _last(qualname: str) -> str:
-    return qualname.rpartition(".")[2]

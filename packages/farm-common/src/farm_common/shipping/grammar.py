@@ -49,7 +49,7 @@ def minimum_version(unit: Unit) -> Version:
     if unit.name == LAMBDA:
         source = f"(\n{span(unit)}\n)\n"
     else:
-        source = f"if 1:\n{unit.text}\n" if unit.column else f"{unit.text}\n"
+        source = f"if 1:\n{unit.text}\n\n" if unit.column else f"{unit.text}\n\n"
     tree = parse(source)
     versions = {OLDEST, *_fstring_versions(source)}
     lines = source.split("\n")
@@ -72,9 +72,6 @@ def _node_versions(node: Any, lines: list[str]) -> Iterator[Version]:
             yield (3, 11)
         if bare and any(_is_bare_walrus(part, lines) for part in parts):
             yield (3, 10)
-    elif isinstance(node, ast.Set):
-        if any(_is_bare_walrus(part, lines) for part in node.elts):
-            yield (3, 10)
     elif isinstance(node, ast.arguments):
         if node.vararg is not None and isinstance(node.vararg.annotation, ast.Starred):
             yield (3, 11)
@@ -82,22 +79,19 @@ def _node_versions(node: Any, lines: list[str]) -> Iterator[Version]:
         if isinstance(node.type, ast.Tuple) and not _is_bracketed(node.type, lines):
             yield (3, 14)
     elif isinstance(node, _COMPREHENSIONS):
-        yield from _comprehension_versions(node, lines)
+        yield from _comprehension_versions(node)
     elif isinstance(node, ast.JoinedStr) and sys.version_info >= (3, 12):
         inside = [value.value for value in node.values if isinstance(value, ast.FormattedValue)]
         if _format_depth(node) > 2 or any("\\" in _segment(part, lines) for part in inside):
             yield (3, 12)
 
 
-def _comprehension_versions(node: Any, lines: list[str]) -> Iterator[Version]:
+def _comprehension_versions(node: Any) -> Iterator[Version]:
     if type(node) is ast.DictComp:
         if getattr(node, "value", None) is None:
             yield (3, 15)
-    else:
-        if isinstance(node.elt, ast.Starred):
-            yield (3, 15)
-        if isinstance(node, ast.SetComp) and _is_bare_walrus(node.elt, lines):
-            yield (3, 10)
+    elif isinstance(node.elt, ast.Starred):
+        yield (3, 15)
     if not _is_async(node) and any(_is_async(inner) for inner in _inner_comprehensions(node)):
         yield (3, 11)
 
@@ -128,7 +122,7 @@ def _is_bracketed(node: ast.Tuple, lines: list[str]) -> bool:
     if not (text.startswith("(") and text.endswith(")")):
         return False
     try:
-        parse(f"(\n{text[1:-1]}\n)")
+        parse(f"[\n{text[1:-1]}\n]")
     except SyntaxError:
         return False
     return True
@@ -165,21 +159,25 @@ if sys.version_info >= (3, 12):
         """(3, 12), for an f-string that only PEP 701 allows.
 
         Before it, an f-string was a string like any other, so that it could not have its
-        own quotes inside; and there were no backslashes or comments in its expressions.
+        own quotes inside; and there were no backslashes or comments in its expressions, nor
+        spaces after ``!r``.
         """
         if not re.search(r"(?i)\bf?r?f['\"]", source):
             return
         starts: list[tokenize.TokenInfo] = []
         lines = source.split("\n")
-        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+        for token, after, last in zip(tokens, tokens[1:], tokens[2:]):
             if token.type == tokenize.FSTRING_START:
                 starts.append(token)
             elif token.type == tokenize.FSTRING_END:
                 start = starts.pop()
                 if not _is_plain_string(start, token, lines):
                     yield (3, 12)
-            elif starts and token.type == tokenize.COMMENT:
-                yield (3, 12)
+            elif starts:
+                is_spaced = token.string == "!" and after.end != last.start
+                if is_spaced or token.type == tokenize.COMMENT:
+                    yield (3, 12)
 
     def _is_plain_string(
         start: tokenize.TokenInfo, end: tokenize.TokenInfo, lines: list[str]

@@ -31,6 +31,8 @@ _COMPREHENSION_NAMES = dict(
     zip(_Comprehension, ("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"))
 )
 
+_PYPY = sys.implementation.name == "pypy"
+
 #: Up to 3.11 what is in an f-string has wrong positions.
 _WRONG_IN_FSTRINGS = sys.version_info < (3, 12)
 
@@ -166,7 +168,7 @@ class Text:
                 source = f"(\n{' ' * max(unit.column, 0)}{span(unit)}\n)\n"
                 shift = unit.line - 2
             elif unit.column:
-                source = f"if 1:\n{self.content}\n"
+                source = f"if 1:\n{self.content}\n\n"
                 shift = unit.line - 2
             else:
                 shift = unit.line - 1
@@ -323,7 +325,9 @@ class _Walk:
         self._push([node.body], _function_scope(context, LAMBDA))
 
     def _visit_comprehension(self, node: Any, context: _Context) -> None:
-        inside = _function_scope(context, _COMPREHENSION_NAMES[type(node)])
+        join = ".<locals>." if _PYPY else "."
+        prefix = f"{context.prefix}{_COMPREHENSION_NAMES[type(node)]}{join}"
+        inside = context._replace(prefix=prefix, is_module=False)
         first = node.generators[0].iter  # evaluated outside
         self._stack.append((first, context))
         for generator in node.generators:

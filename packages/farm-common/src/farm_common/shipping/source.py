@@ -86,13 +86,26 @@ def _find_in(
     """The unit of a code object, if the text has it."""
     likely = None
     for entry in text.candidates(code):
-        unit = _make_unit(text, entry, code, around)
-        if _verify(unit, code, text):
-            return unit
-        if trusted and likely is None:
-            is_there = (entry.name, entry.first) == (code.co_name, code.co_firstlineno)
-            likely = unit if around is not None or is_there else None
+        for unit in _make_units(text, entry, code, around):
+            if _verify(unit, code, text):
+                return unit
+            if trusted and likely is None:
+                is_there = (entry.name, entry.first) == (code.co_name, code.co_firstlineno)
+                likely = unit if around is not None or is_there else None
     return likely
+
+
+def _make_units(
+    text: Text, entry: Entry, code: types.CodeType, around: Optional[Unit]
+) -> Iterator[Unit]:
+    known = getattr(code, "co_qualname", None)
+    unit = _make_unit(text, entry, code, around)
+    if known is not None:
+        yield unit._replace(qualname=known)
+    else:
+        yield unit
+        if "<locals>" in entry.qualname:  # unless it was declared global there
+            yield unit._replace(qualname=entry.name)
 
 
 def _make_unit(text: Text, entry: Entry, code: types.CodeType, around: Optional[Unit]) -> Unit:
@@ -100,7 +113,7 @@ def _make_unit(text: Text, entry: Entry, code: types.CodeType, around: Optional[
     return Unit(
         text=lines,
         name=entry.name,
-        qualname=getattr(code, "co_qualname", None) or entry.qualname,
+        qualname=entry.qualname,
         filename=code.co_filename,
         # Where it was when it was compiled, which is where it says it is.
         line=code.co_firstlineno + entry.line - entry.first if around is None else entry.line,
@@ -173,8 +186,8 @@ def _explain(function: types.FunctionType, code: types.CodeType, texts: list[Tex
             "<string>": "code that exec() or eval() made has none",
         }.get(filename, f"nothing keeps the text of {filename}")
         cure = "define it in a file, or in a module"
-    here = "{}.{}".format(*sys.version_info)
+    python = "{} {}.{}".format(sys.implementation.name, *sys.version_info)
     return (
-        f"{what} has no source to send, and the server cannot run the bytecode of this Python: "
-        f"{reason}; {cure}, or use a server with {sys.implementation.name} {here}"
+        f"{what} has no source that another Python could compile: {reason}; {cure}, or use "
+        f"{python} on both sides"
     )

@@ -32,6 +32,9 @@ _KEPT_LIMIT = 100
 #: How many times the history of a REPL is cut, to see whether it can be parsed.
 _INPUT_LIMIT = 500
 
+#: How many cells of a notebook are considered.
+_CELL_LIMIT = 200
+
 _kept: dict[str, list[Text]] = {}
 _files: dict[str, tuple[tuple[int, int, int], Text]] = {}
 _equal: weakref.WeakValueDictionary[str, Text] = weakref.WeakValueDictionary()
@@ -222,8 +225,22 @@ def _typed_texts(code: types.CodeType) -> Iterator[Text]:
     lines = get_lines(code) if get_lines is not None else None
     if lines:
         yield _text("".join(lines))
+    yield from map(_text, _magic_texts())
     if "readline" in sys.modules:
         yield from _history_texts(code, _history(sys.modules["readline"]))
+
+
+def _magic_texts() -> Iterator[str]:
+    """The cells of a notebook that begin with ``%%time`` and the like, which keeps no source."""
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    try:
+        shell: Any = get_shell() if get_shell is not None else None
+        cells = shell.history_manager.input_hist_raw[-_CELL_LIMIT:] if shell is not None else []
+        for cell in reversed(cells):
+            if cell.startswith("%%"):
+                yield shell.transform_cell(cell.partition("\n")[2])
+    except Exception:  # another IPython than those that we know
+        return
 
 
 def _history_texts(code: types.CodeType, lines: list[str]) -> Iterator[Text]:

@@ -174,6 +174,21 @@ class _Shape(NamedTuple):
     params: tuple[str, ...]
 
 
+class _Renaming(NamedTuple):
+    """What code objects are to have in place of what they got below headers."""
+
+    old: str  # the qualified name of the function
+    new: str
+    filename: str
+    shift: int  # of line numbers
+
+    def qualname(self, name: str) -> str:
+        """The qualified name of the function, or of something in it that is not global."""
+        if name == self.old or name.startswith(f"{self.old}."):
+            return f"{self.new}{name[len(self.old) :]}"
+        return name
+
+
 def _shapes(unit: Unit) -> Iterator[_Shape]:
     """The headers that a unit needs; then others, should it not compile."""
     owner = unit.owner
@@ -195,7 +210,7 @@ def _build(unit: Unit, shape: _Shape, below: str) -> types.CodeType:
         text = f"{' ' * max(unit.column, 0)}{span(unit)}\n)\n"
     else:
         above = _above_def(unit, shape)
-        text = f"{unit.text}\n"
+        text = f"{unit.text}\n\n"  # two, for a text whose last line is continued by an empty one
     shift = unit.line - 1 - len(above)
     padding = 0
     if sys.version_info >= (3, 13) and unit.name != LAMBDA and "class" in unit.text:
@@ -219,7 +234,8 @@ def _build(unit: Unit, shape: _Shape, below: str) -> types.CodeType:
             code = _take(code, name)
     kept = code.co_flags & ~_KEPT_FLAGS | unit.flags & _KEPT_FLAGS
     code = code.replace(co_flags=kept)
-    return _settle(code, _qualname(code, unit, shape), unit.qualname, unit.filename, shift)
+    qualname = _qualname(code, unit, shape)
+    return _settle(code, qualname, _Renaming(qualname, unit.qualname, unit.filename, shift))
 
 
 def span(unit: Unit) -> str:
@@ -243,11 +259,9 @@ def _above_lambda(shape: _Shape) -> list[str]:
 
 def _above_def(unit: Unit, shape: _Shape) -> list[str]:
     indent = _indent(unit)
-    # What precedes a form feed does not count as indentation.
-    step = indent.rpartition("\f")[2][:1]
     lines = [f"class {shape.owner}:"] if shape.owner else []
     if shape.scope:
-        lines.append(f"{step if lines else ''}{_scope_line(shape)}")
+        lines.append(f"{indent[:1] if lines else ''}{_scope_line(shape)}")
         if _is_global(unit):
             lines.append(f"{indent}global {unit.name}")
     return lines or (["if 1:"] if indent else [])
@@ -272,13 +286,14 @@ def _private_name(name: str, owner: str) -> str:
 
 
 def _indent(unit: Unit) -> str:
-    return unit.text[: unit.column]
+    """The white space before a ``def`` that counts: what precedes a form feed does not."""
+    return unit.text[: unit.column].rpartition("\f")[2]
 
 
 def _fits(unit: Unit, shape: _Shape) -> bool:
     """Whether the headers can be indented by less than the function is."""
     levels = bool(shape.owner) + bool(shape.scope)
-    return unit.name == LAMBDA or len(_indent(unit).rpartition("\f")[2]) >= levels
+    return unit.name == LAMBDA or len(_indent(unit)) >= levels
 
 
 def _tree(unit: Unit, shape: _Shape, below: str, flags: int) -> ast.AST:
@@ -287,7 +302,7 @@ def _tree(unit: Unit, shape: _Shape, below: str, flags: int) -> ast.AST:
     indented = bool(_indent(unit))
     shift = unit.line - 1 - indented
     try:
-        text = f"if 1:\n{unit.text}\n" if indented else f"{unit.text}\n"
+        text = f"if 1:\n{unit.text}\n\n" if indented else f"{unit.text}\n\n"
         tree: Any = compile(text, _FILENAME, "exec", flags, True)
     except SyntaxError as error:
         if error.lineno is not None:
@@ -338,33 +353,48 @@ def _qualname(code: types.CodeType, unit: Unit, shape: _Shape) -> str:
     return f"{around}{unit.name}"
 
 
-def _settle(code: types.CodeType, old: str, new: str, filename: str, shift: int) -> types.CodeType:
-    """Give a code object, and all inside of it, its real file, lines and qualified names."""
-    join = ".<locals>." if code.co_flags & CO_OPTIMIZED else "."
-    renamed = {old: new} if join == "." else {}  # a class's is a constant in its body
+def _settle(code: types.CodeType, qualname: str, renaming: _Renaming) -> types.CodeType:
+    """Give a code object, and all inside of it, its real file, lines and qualified names.
+
+    Args:
+        code: What was compiled below headers.
+        qualname: The qualified name that it got there.
+        renaming: What is to become of that, and of the rest.
+    """
+    known = hasattr(code, "co_qualname")
+    # Classes have theirs in a constant; up to 3.10, what is around a function has its.
+    renamed = {} if code.co_flags & CO_OPTIMIZED else {qualname: renaming.qualname(qualname)}
     constants = []
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            inner = getattr(constant, "co_qualname", None) or f"{old}{join}{constant.co_name}"
-            if inner.startswith(f"{old}."):
-                outer = f"{new}{inner[len(old) :]}"
-                renamed[inner] = outer  # up to 3.10 it is a constant
+            if known:
+                inner = getattr(constant, "co_qualname")  # noqa: B009 - mypy sees 3.9
             else:
-                outer = inner  # declared global
-            constant = _settle(constant, inner, outer, filename, shift)
+                inner = _inner_qualname(qualname, constant, code)
+                renamed[inner] = renaming.qualname(inner)
+            constant = _settle(constant, inner, renaming)
         constants.append(constant)
-    if old != new:
+    if renaming.old != renaming.new:
         constants = [
             renamed.get(constant, constant) if type(constant) is str else constant
             for constant in constants
         ]
-    changes: dict[str, Any] = {"co_qualname": new} if hasattr(code, "co_qualname") else {}
+    changes: dict[str, Any] = {"co_qualname": renaming.qualname(qualname)} if known else {}
     return code.replace(
         co_consts=tuple(constants),
-        co_filename=filename,
-        co_firstlineno=code.co_firstlineno + shift,
+        co_filename=renaming.filename,
+        co_firstlineno=code.co_firstlineno + renaming.shift,
         **changes,
     )
+
+
+def _inner_qualname(qualname: str, inner: types.CodeType, code: types.CodeType) -> str:
+    """The qualified name of a function or class in code of another one, from their constants."""
+    constants = code.co_consts if inner.co_flags & CO_OPTIMIZED else inner.co_consts
+    for join in (".<locals>.", "."):  # implementations differ as to comprehensions
+        if f"{qualname}{join}{inner.co_name}" in constants:
+            return f"{qualname}{join}{inner.co_name}"
+    return inner.co_name  # declared global
 
 
 def _future_flags(unit: Unit) -> int:
