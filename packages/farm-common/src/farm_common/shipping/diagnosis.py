@@ -11,6 +11,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+from .refusals import Refusal
+
 __all__ = ["explain", "explain_arguments"]
 
 _DEPTH = 50
@@ -40,6 +42,8 @@ def explain(
     path = [what]
     seen = {id(value)}
     for _ in range(_DEPTH):
+        if isinstance(error, Refusal) and error.value is value:
+            break  # it is known by what it is, not by what is in it
         for step, part in _parts(value):
             if id(part) in seen:
                 continue
