@@ -454,6 +454,14 @@ def test_a_capture_notices():
     assert not capture.current()
 
 
+def test_a_capture_of_what_is_nested_too_deeply():
+    """Is not watched; packing it says what is wrong."""
+    deep = ()
+    for _ in range(100_000):
+        deep = (deep,)
+    assert not Capture(lambda: deep).stable
+
+
 def test_a_capture_notices_attributes():
     """Also those of a function inside, which go with it."""
 
