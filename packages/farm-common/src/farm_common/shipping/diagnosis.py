@@ -13,6 +13,8 @@ from typing import Any
 
 from .refusals import Refusal
 
+from .importable import is_importable
+
 __all__ = ["explain", "explain_arguments"]
 
 _DEPTH = 50
@@ -125,6 +127,9 @@ def _all_parts(value: Any) -> Iterator[tuple[str, Any]]:
             yield "element", item
     elif isinstance(value, types.FunctionType):
         yield from _function_parts(value)
+    elif issubclass(type(value), type) and not is_importable(value):
+        for name, item in list(value.__dict__.items()):
+            yield f"class attribute {name}", item
     elif isinstance(value, types.MethodType):
         yield "its object", value.__self__
         yield "its function", value.__func__
