@@ -455,6 +455,25 @@ def test_values_of_classes_that_are_not_here(monkeypatch):
     assert back.thing == "[<Thing>]"
 
 
+def test_a_task_that_passes_on_what_it_does_not_know(monkeypatch):
+    """An exception whose class the server lacks is stood in for, and is itself again here."""
+    module = types.ModuleType("here_only")
+    module.__spec__ = object()
+    module.Error = type("Error", (TwoArguments,), {"__module__": "here_only"})
+    monkeypatch.setitem(sys.modules, "here_only", module)
+    error = chain(module.Error("one", "two"), KeyError("k"))
+    parcel = pack([error], PROTOCOL, "it")
+    monkeypatch.delitem(sys.modules, "here_only")
+    (there,) = unpack(parcel.body)
+    assert (there.args, there.two) == (("one",), "two")
+    there.two = 2
+    parcel = pack([there], PROTOCOL, "it")
+    monkeypatch.setitem(sys.modules, "here_only", module)
+    (back,) = unpack(parcel.body)
+    assert type(back) is module.Error
+    assert (back.args, back.two, type(back.__cause__)) == (("one",), 2, KeyError)
+
+
 def test_values_that_import(monkeypatch):
     """What would import something when it is loaded, by whatever function, does not."""
 
