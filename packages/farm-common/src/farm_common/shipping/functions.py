@@ -22,11 +22,10 @@ from typing import Any
 
 from ..errors import SerializationError
 from . import rebuild, source
+from .codes import operands
 from .importable import is_imported
 
 __all__ = ["Wrapping", "global_names", "reduce_cell", "reduce_function", "reduce_module"]
-
-_PYPY = sys.implementation.name == "pypy"
 
 _GLOBAL_OPS = frozenset(
     {
@@ -235,11 +234,9 @@ def global_names(code: types.CodeType) -> tuple[str, ...]:
 
 def _global_names(code: types.CodeType) -> Iterator[str]:
     if code.co_names:
-        for instruction in dis.get_instructions(code):
-            if instruction.opname in _GLOBAL_OPS:
-                # PyPy 3.11 takes argval to be half of it, as in CPython's bytecode.
-                number: Any = instruction.arg
-                yield code.co_names[number] if _PYPY else instruction.argval
+        for name, operand in operands(code):
+            if name in _GLOBAL_OPS:
+                yield operand
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _global_names(constant)

@@ -64,7 +64,6 @@ _COUNT = struct.Struct("!I")
 
 _spare = threading.local()
 
-_PYPY = sys.implementation.name == "pypy"
 
 
 class Blob(NamedTuple):
@@ -368,5 +367,6 @@ def _keep_large(buffers: list[Buffer], buffer: pickle.PickleBuffer) -> bool:
     raw = buffer.raw()
     if raw.nbytes < _OUT_OF_BAND:
         return True
-    buffers.append(raw)
+    # PyPy leaves it with the items that it had, and then its length is not that of its bytes.
+    buffers.append(raw if raw.format == "B" and raw.ndim == 1 else raw.cast("B"))
     return False
