@@ -247,8 +247,8 @@ class Engine(Handover):
         """Raise `SerializationError` if a function cannot travel to all workers."""
         if function.largest > self._frame_limit:
             raise SerializationError(
-                f"task {function.name} has {function.largest} bytes with all that it captured, and a "
-                f"server of this kernel takes {self._frame_limit} at most: use less of it, or "
+                f"task {function.name} has {function.largest} bytes with all that it captured, and "
+                f"a server of this kernel takes {self._frame_limit} at most: use less of it, or "
                 f"farm.shared in parts"
             )
         self._check_shared(function.shared)

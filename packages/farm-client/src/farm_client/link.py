@@ -174,7 +174,9 @@ class Link:
         self.load += cost * count
         return segments
 
-    def _encode_task(self, new: list[Union[Shared[Any], Blob]], jobs: Sequence[Job]) -> list[Buffer]:
+    def _encode_task(
+        self, new: list[Union[Shared[Any], Blob]], jobs: Sequence[Job]
+    ) -> list[Buffer]:
         """The TASK frame, and before it the shared values that it needs."""
         segments: list[Buffer] = []
         first = jobs[0]

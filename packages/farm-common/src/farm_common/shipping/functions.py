@@ -220,9 +220,11 @@ def _submodules(packages: list[types.ModuleType], code: types.CodeType) -> list[
         if not hasattr(package, "__path__"):
             continue
         prefix = f"{package.__name__}."
-        for name in list(sys.modules):
-            if name.startswith(prefix) and names.issuperset(name[len(prefix) :].split(".")):
-                found.append(name)
+        found += [
+            name
+            for name in list(sys.modules)
+            if name.startswith(prefix) and names.issuperset(name[len(prefix) :].split("."))
+        ]
     return found
 
 
@@ -260,7 +262,7 @@ def _lines(code: types.CodeType) -> tuple[int, str]:
 
 
 def _last_line(code: types.CodeType) -> int:
-    last = max((line for _, line in dis.findlinestarts(code) if line is not None), default=0)
+    last = max((line or 0 for _, line in dis.findlinestarts(code)), default=0)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             last = max(last, _last_line(constant))

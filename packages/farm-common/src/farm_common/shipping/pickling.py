@@ -15,7 +15,6 @@ import functools
 import io
 import pickle
 import struct
-import sys
 import threading
 import types
 from collections.abc import Sequence
@@ -63,7 +62,6 @@ BLOB_ID_SIZE = 16
 _COUNT = struct.Struct("!I")
 
 _spare = threading.local()
-
 
 
 class Blob(NamedTuple):
@@ -186,7 +184,7 @@ def unpack_task(body: Buffer, find: Callable[[bytes], Any]) -> Any:
         return _TaskUnpickler(view[start:], buffers, find).load()
     except (ImportError, AttributeError):
         unpickler = PlaceholderUnpickler(io.BytesIO(view[start:]), buffers=buffers)
-        unpickler.persistent_load = find  # type: ignore[method-assign, assignment]
+        unpickler.persistent_load = find  # type: ignore[method-assign]
         return unpickler.load()
 
 

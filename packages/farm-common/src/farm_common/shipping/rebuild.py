@@ -48,7 +48,7 @@ def code_from_bytecode(data: bytes, filename: str, line: int, text: str) -> type
     """
     if text:
         show(filename, line, text)
-    return marshal.loads(data)  # type: ignore[no-any-return]
+    return marshal.loads(data)  # type: ignore[no-any-return]  # noqa: S302
 
 
 def make_cell() -> types.CellType:
