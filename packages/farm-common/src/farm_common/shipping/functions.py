@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..errors import SerializationError
-from . import rebuild, source
+from . import rebuild
 from .codes import operands
 from .importable import is_imported
 
@@ -121,6 +121,8 @@ class Wrapping:
     def _reduce_code(self, function: types.FunctionType) -> Any:
         if self.bytecode:
             return self.reduce_code(function.__code__)
+        from . import source  # reads syntax trees, which few programs need
+
         unit = source.find_unit(function)
         minimum = source.minimum_version(unit)
         if minimum > self.minimum:

@@ -10,11 +10,10 @@ import collections
 import contextlib
 import dataclasses
 import enum
-import inspect
+import secrets
 import threading
 import types
 import typing
-import uuid
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional
@@ -61,7 +60,7 @@ class ClassTable:
         with self._lock:
             ident = self._idents.get(cls)
             if ident is None:
-                ident = uuid.uuid4().hex
+                ident = secrets.token_hex(16)
                 self._enter(ident, cls)
             return ident
 
@@ -353,6 +352,8 @@ def _finish_dataclass(cls: Any, fields: dict[str, Any], options: dict[str, Any])
     if options.pop("getstate", False):
         cls.__getstate__ = _getstate
         cls.__setstate__ = _setstate
+    import inspect  # takes 20 ms
+
     known = inspect.signature(dataclasses.dataclass).parameters
     options = {name: value for name, value in options.items() if name in known}
     keyword = [name for name, field in fields.items() if getattr(field, "kw_only", False) is True]
@@ -389,6 +390,8 @@ def _keyword_init(fields: dict[str, Any], keyword: Sequence[str]) -> types.Funct
         fields: All fields, by their names.
         keyword: The names of those that are keyword-only.
     """
+    import inspect
+
     missing = dataclasses.MISSING
     parameters = []
     for name, field in fields.items():
