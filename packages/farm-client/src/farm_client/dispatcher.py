@@ -225,13 +225,19 @@ class Dispatcher:
             else:
                 self.queue.appendleft(job)
 
+    def waiting(self) -> list[Job]:
+        """All tasks that wait, those included that were withdrawn."""
+        return [job for queue in self._queues() for job in queue]
+
     def take_all(self) -> list[Job]:
         """Give up all tasks that wait."""
-        queues = [self.suspects, self.queue, self.low, *self.homeless.values()]
-        jobs = [job for queue in queues for job in queue]
-        for queue in queues:
+        jobs = self.waiting()
+        for queue in self._queues():
             queue.clear()
         return jobs
+
+    def _queues(self) -> list[deque[Job]]:
+        return [self.suspects, self.queue, self.low, *self.homeless.values()]
 
 
 def _cut(queue: deque[Job], limit: int) -> list[Job]:

@@ -44,6 +44,7 @@ from .link import Link
 from .options import current_options
 from .output import Printer
 from .poller import READ, WRITE
+from .timers import Timers
 
 __all__ = ["Engine"]
 
@@ -86,6 +87,7 @@ class Engine(Handover):
         self._frame_limit = 1 << 62
         self._foreign: Optional[str] = None  # a worker that cannot load our bytecode
         self._submitted_at = 0.0
+        self.timers = Timers(self)
         _engines.add(self)
 
     # submitting
@@ -264,15 +266,35 @@ class Engine(Handover):
         if link is not None and link.stream.writing:
             self.wait(lambda: link.lost or not link.stream.writing)
 
-    def withdraw(self, job: Job) -> bool:
-        """Take a task back that was not sent yet; return whether it was so."""
-        with self._lock:
+    def withdraw(self, job: Job, settle: Callable[[], Any] = bool) -> bool:
+        """Take a task back that was not sent yet.
+
+        Args:
+            job: The task.
+            settle: Called at the same moment, with the lock held, if so; what it changes, waiters
+                see.
+
+        Returns:
+            Whether it was so.
+        """
+
+        def take_back() -> bool:
             if job.cost >= 0 or job.sink is None:
                 return False
             job.sink = None  # `_fill` drops it
             self.unfinished -= 1
-            self._notify(None)
+            settle()
             return True
+
+        return self.change(take_back)
+
+    def find(self, sink: Sink) -> Optional[Job]:
+        """The unfinished task of a sink, for who was interrupted while he submitted it."""
+        with self._lock:
+            jobs = self._dispatcher.waiting()
+            for link in (*self._links.values(), *self._limbo):
+                jobs += link.inflight.values()
+            return next((job for job in jobs if job.sink is sink), None)
 
     # reading
 
@@ -545,6 +567,7 @@ class Engine(Handover):
             self.ended = reason
             error = KernelEndedError(reason)
             self._fail(self._dispatcher.take_all(), error)
+            self.timers.fail(error)
             for link in (*self._links.values(), *self._limbo):
                 self._fail((*link.inflight.values(), *link.pinned), error)
                 link.inflight.clear()
@@ -560,6 +583,7 @@ class Engine(Handover):
         self._call_back()
         if pump is not None and pump is not threading.current_thread():
             pump.join()
+        self.timers.join()
         self._callbacks.end()
         self._close_unused()
 
