@@ -5,7 +5,6 @@ import copy
 import gc
 import os
 import pickle
-import signal
 import sys
 import threading
 import traceback
@@ -622,26 +621,3 @@ class TestChain:
         assert repr(farm.chain(5)) == "<Chain to 5>"
         assert type(farm.chain(5)) is Chain
         assert type(farm.delay(abs)) is Delay
-
-
-def test_ctrl_c_ends_the_wait_for_a_promise(aside):
-    """As everywhere; the promise stays as it is."""
-    promise = farm.promise()
-    waiting = threading.Event()
-    promise_wait = promise._condition.wait
-
-    def wait(timeout=None):
-        waiting.set()
-        return promise_wait(timeout)
-
-    promise._condition.wait = wait
-
-    def interrupt():
-        assert waiting.wait(20)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    done = aside(interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        farm.force(promise)
-    done()
-    assert farm.fulfill(promise, 1)

@@ -85,10 +85,7 @@ MADE = [
     ),
     (
         PtreeRedefinitionError(("x", 1)),
-        (
-            "node ('x', 1) is defined already: define it under another name, or make another "
-            "Ptree"
-        ),
+        ("node ('x', 1) is defined already: define it under another name, or make another Ptree"),
     ),
     (
         PtreeCycleError(["x"]),
