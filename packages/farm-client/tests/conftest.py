@@ -265,7 +265,10 @@ class PaperWorker:
         server = self.server
         self.flush()
         server.started[key].set()
-        if not server.events[key].wait(BOUND):
+        event = server.events[key]
+        if server._closed:  # `close` sets the events that there are
+            raise Die
+        if not event.wait(BOUND):
             raise TimeoutError(key)
         if server._closed:
             raise Die

@@ -146,15 +146,7 @@ class Ptree:
         names = list(args)
         for each in (name, *names):
             hash(each)  # before anything is changed
-        with self._lock:
-            node = self._mention(name)
-            if node.task is not None:
-                raise PtreeRedefinitionError(name)
-            node.task = task
-            node.args = tuple(map(self._mention, names))
-            node.children = tuple(dict.fromkeys(node.args))
-            for child in node.children:
-                child.parents.append(node)
+        self._add(name, names, task)
 
     def call(self, name: Hashable) -> Any:
         """The value of a node; computed, with all that it needs, where it is not there yet.
@@ -196,23 +188,11 @@ class Ptree:
 
     def clear(self) -> None:
         """Forget all values and errors; what is under way is given up."""
-        with self._lock:
-            self._absorb()
-            errands = [node.errand for node in self._nodes.values() if node.errand is not None]
-            for node in self._nodes.values():
-                node.value = _NOTHING
-                node.error = node.errand = None
-            self._under_way = 0
-            drop(errands)
-            self._begin_anew()
+        self._forget(errors_only=False)
 
     def clear_errors(self) -> None:
         """Forget all errors: the next call computes anew what failed, and what it could not."""
-        with self._lock:
-            self._absorb()
-            for node in self._nodes.values():
-                node.error = None
-            self._begin_anew()
+        self._forget(errors_only=True)
 
     def is_computed(self, name: Hashable) -> bool:
         """Whether the function of a node has returned, or failed.
@@ -269,6 +249,7 @@ class Ptree:
         except KeyError:
             raise PtreeUndefinedFunctionError(name) from None
 
+    @protected
     def _absorb(self) -> None:
         """Take in what has arrived."""
         arrived = False
@@ -288,6 +269,8 @@ class Ptree:
                 call.note(node)
         if arrived:
             self._tell()
+        if interrupts.pending:
+            interrupts.raise_pending()
 
     def _begin_anew(self) -> None:
         """Have all calls look what they need."""
@@ -325,6 +308,41 @@ class Ptree:
                 yield errand, node.task, tuple(arg.value for arg in node.args)
 
     # Taking the lock.
+
+    @protected
+    def _add(self, name: Hashable, names: list[Hashable], task: Task) -> None:
+        try:
+            with self._lock:
+                node = self._mention(name)
+                if node.task is not None:
+                    raise PtreeRedefinitionError(name)
+                node.task = task
+                node.args = tuple(map(self._mention, names))
+                node.children = tuple(dict.fromkeys(node.args))
+                for child in node.children:
+                    child.parents.append(node)
+        finally:
+            if interrupts.pending:
+                interrupts.raise_pending()
+
+    @protected
+    def _forget(self, errors_only: bool) -> None:
+        """Forget errors, or everything."""
+        with self._lock:
+            self._absorb()
+            errands = []
+            for node in self._nodes.values():
+                node.error = None
+                if not errors_only:
+                    node.value = _NOTHING
+                    if node.errand is not None:
+                        errands.append(node.errand)
+                        node.errand = None
+                        self._under_way -= 1
+            drop(errands)
+            self._begin_anew()
+        if interrupts.pending:
+            interrupts.raise_pending()
 
     def _drive(self, call: _Call) -> Any:
         """Compute the value of a call's node."""
