@@ -288,7 +288,7 @@ class Engine(Handover):
 
         return self.change(take_back)
 
-    def find(self, sink: Sink) -> Optional[Job]:
+    def job_of(self, sink: Sink) -> Optional[Job]:
         """The unfinished task of a sink, for who was interrupted while he submitted it."""
         with self._lock:
             jobs = self._dispatcher.waiting()

@@ -59,7 +59,7 @@ class Errand:
         """Take it back; return whether it was not sent yet, so that nothing will arrive."""
         if not self.pending:
             return self.job is None
-        job = self.job or self.engine.find(self)
+        job = self.job or self.engine.job_of(self)
         return job is not None and self.engine.withdraw(job, self._forget)
 
     def _forget(self) -> None:
