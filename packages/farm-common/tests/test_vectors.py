@@ -13,6 +13,13 @@ from farm_common import errors, handshake
 from farm_common.connection import Connection
 from farm_common.frames import NAMES, Flag, Frame, FrameReader, Kind, encode_frame
 from farm_common.handshake import Offer, Preamble, Select
+from farm_common.shipping.modules import (
+    GivenModule,
+    pack_changes,
+    pack_module,
+    unpack_changes,
+    unpack_module,
+)
 from farm_common.states import Role, State
 from farm_common.testing import ConnectionPair, client_hello, cut
 
@@ -181,6 +188,27 @@ class TestBodies:
         assert body[4 + length :].hex() == expected["pickle"]
         if expected["pickle"]:
             assert repr(pickle.loads(body[4 + length :])) == "ValueError('no')"
+
+    @pytest.mark.parametrize(
+        "vector", named([one for one in VECTORS["valid"] if one.get("kind") == "MODULE"])
+    )
+    def test_module(self, vector):
+        """A module's body is this answer, both ways."""
+        _, body, expected = parts(vector)
+        expected.pop("message")
+        module = GivenModule(**expected)
+        assert unpack_module(body) == module
+        assert pack_module(module) == body
+
+    @pytest.mark.parametrize(
+        "vector", named([one for one in VECTORS["valid"] if one.get("kind") == "FORGET"])
+    )
+    def test_changes(self, vector):
+        """What has changed is this body, both ways."""
+        body = bytes.fromhex(vector["fields"]["body"])
+        modules = vector["message"]["modules"]
+        assert unpack_changes(body) == modules
+        assert pack_changes(modules) == body
 
 
 def brought_to(vector):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Optional
 
 from farm_common.errors import KernelEndedError
-from farm_common.shipping.functions import Task
+from farm_common.shipping.tasks import Task
 
 from .job import Job
 
@@ -52,7 +52,7 @@ class Errand:
     def outcome(self) -> Any:
         """What the task returned; raises what it raised."""
         if self.error is not None:
-            raise self.error.with_traceback(None)
+            raise self.error
         return self.value
 
     def withdraw(self) -> bool:

@@ -9,6 +9,7 @@ from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, 
 from typing import TYPE_CHECKING, Any, Callable, ClassVar, Optional
 
 from farm_common.errors import KernelEndedError
+from farm_common.shipping.exceptions import fresh
 
 from .job import Job
 from .receptacle import CANCELLED_STATES, DONE_STATES, Promise
@@ -114,10 +115,8 @@ class Future(Promise):
             return self._result
         error = self.exception(timeout)
         if error is not None:
-            try:
-                raise error.with_traceback(None)  # free of those who asked before
-            finally:
-                error = None  # the traceback refers to this frame
+            # A copy, so that no two who ask have a traceback in common.
+            raise fresh(error)
         return self._result
 
     def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, Callable, Optional
 
 from farm_common.errors import FarmError
-from farm_common.shipping.functions import Task
+from farm_common.shipping.tasks import Task
 
 from .delay import Delay
 from .future import Future

@@ -27,7 +27,8 @@ from farm_common.errors import (
     PtreeRedefinitionError,
     PtreeUndefinedFunctionError,
 )
-from farm_common.shipping.functions import Task
+from farm_common.shipping.exceptions import fresh
+from farm_common.shipping.tasks import Task
 
 from . import interrupts
 from .errand import Errand, drop
@@ -353,7 +354,7 @@ class Ptree:
             if value is not _NOTHING:
                 return value
             if call.error is not None:
-                raise call.error.with_traceback(None)
+                raise fresh(call.error)
             if at_work is None:
                 engine = check_kernel()._engine
                 continue

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Any
 
 from farm_common.errors import InvalidTaskError
-from farm_common.shipping.functions import Task
+from farm_common.shipping.tasks import Task
 
 from ..errand import Errand, drop, receive
 from ..kernel import check_kernel
