@@ -41,6 +41,9 @@ PUBLIC = {
         GivenModule KINDS NAME_LIMIT contents is_module_name pack_changes pack_module python_name
         unpack_changes unpack_module
     """,
+    "farm_common.shipping.exceptions": """
+        PackedException fresh pack_exception reduce_exception reduce_traceback unpack_exception
+    """,
     "farm_common.states": "Event Role State TRANSITIONS next_state",
     "farm_common.stream": """
         Greeting HANDSHAKE_SECONDS Stream client_handshake connect connect_stream

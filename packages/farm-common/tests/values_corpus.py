@@ -107,6 +107,7 @@ import warnings
 import weakref
 import xml.dom.minidom
 import xml.etree.ElementTree
+import xml.parsers.expat
 import xml.sax.saxutils
 import zipfile
 import zlib
@@ -1085,6 +1086,11 @@ VALUES: "dict[str, Case]" = {
     ),
     "Unpack": Case(lambda: typing.Unpack[tuple[int]], holds(lambda x: x is not None), (3, 11)),
     "*tuple[int]": Case(lambda: next(iter(tuple[int])), holds(lambda x: x is not None), (3, 11)),
+    "parts of ParamSpec": Case(
+        lambda: (lambda p: [p.args, p.kwargs])(typing.ParamSpec("P")),
+        holds(lambda x: len(x) == 2),
+        (3, 10),
+    ),
     "type alias": Case(
         lambda: typing.TypeAliasType("Ints", list[int]),
         holds(lambda x: getattr(x, "__value__", x) == list[int]),
@@ -1251,7 +1257,10 @@ VALUES: "dict[str, Case]" = {
         lambda: logging.makeLogRecord({"msg": "a %s", "args": (1,)}),
         gives(lambda r: r.getMessage()),
     ),
-    "formatter": Case(lambda: logging.Formatter("%(message)s"), gives(lambda f: f._fmt)),
+    "formatter": Case(
+        lambda: logging.Formatter("%(message)s"),
+        gives(lambda f: f.format(logging.makeLogRecord({"msg": "a"}))),
+    ),
     "stdout": Case(lambda: sys.stdout, identical),
     "stderr": Case(lambda: sys.stderr, identical),
     "weak reference": Case(
@@ -1267,7 +1276,7 @@ VALUES: "dict[str, Case]" = {
     ),
     "ArgumentParser": Case(
         lambda: set_attribute(argparse.ArgumentParser("p"), "x", 1),
-        holds(lambda p: p.parse_args([]) is not None),
+        holds(lambda p: p.parse_args([]) is not None and p.format_help()),
     ),
     "Namespace": Case(lambda: argparse.Namespace(a=1)),
     "ConfigParser": Case(
@@ -1447,6 +1456,12 @@ CANNOT: "dict[str, Refusal]" = {
     "tee": Refusal(lambda: itertools.tee([1])[0], "an iterator of itertools.tee"),
     "group": Refusal(lambda: next(itertools.groupby("a"))[1], "a group of itertools.groupby"),
     "csv dialect": Refusal(lambda: csv.get_dialect("excel"), "a csv dialect"),
+    "mock": Refusal(unittest.mock.Mock, "a mock"),
+    "call": Refusal(lambda: unittest.mock.call(1), "the call of a mock"),
+    "stream": Refusal(lambda: codecs.getreader("utf-8")(io.BytesIO()), "an open stream"),
+    "XML parser": Refusal(xml.etree.ElementTree.XMLParser, "a parser"),
+    "expat parser": Refusal(lambda: xml.parsers.expat.ParserCreate(), "a parser"),
+    "scanner": Refusal(lambda: re.Scanner([("a", None)]).scanner, "a scanner's pattern"),
     "memory map": Refusal(memory_map, "a memory map"),
     "selector": Refusal(selectors.DefaultSelector, "a selector"),
     "poll": Refusal(select.poll, "a selector"),

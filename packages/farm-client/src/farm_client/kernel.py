@@ -32,7 +32,7 @@ from .channel import Channel
 from .engine import Engine
 from .future import Future
 from .job import Job
-from .library import Library, Modules
+from .library import Library
 from .link import Link
 from .options import Category
 from .output import Printer
@@ -327,7 +327,7 @@ def make_kernel(
     name: str = "farm-client",
     auth: Optional[Authenticator] = None,
     timeout: Optional[float] = None,
-    modules: Modules = "auto",
+    modules: Union[str, Iterable[str], None] = "auto",
     output: str = "forward",
 ) -> Kernel:
     """Connect to servers and make a kernel of their workers.

@@ -24,7 +24,7 @@ from .aliases import public_name, resolve
 from .importable import is_importable
 from .refusals import Refusal
 
-__all__ = ["REDUCERS", "SUBCLASSES", "reduce_made_function"]
+__all__ = ["BY_NAME", "REDUCERS", "SUBCLASSES", "reduce_made_function"]
 
 _PYPY = sys.implementation.name == "pypy"
 
@@ -56,6 +56,8 @@ def _builtin(function: Any) -> Any:
     owner = getattr(function, "__self__", None)
     if owner is None or isinstance(owner, types.ModuleType):
         name = public_name(function) or _nameless(function)
+        if name is None and _PYPY and is_importable(function):
+            name = function.__module__, function.__name__  # an extension's, which it writes badly
         return NotImplemented if name is None else (resolve, name)
     hidden = _hidden(function, owner, function.__name__)
     return (resolve, hidden) if hidden is not None else (getattr, (owner, function.__name__))
@@ -63,10 +65,11 @@ def _builtin(function: Any) -> Any:
 
 def _nameless(function: Any) -> Optional[tuple[str, str]]:
     """The name of a builtin function that does not say in which module it is."""
+    name: str = function.__name__
     if function.__module__ is None:
         for module in ("builtins", "codecs"):
-            if getattr(sys.modules.get(module), function.__name__, None) is function:
-                return module, function.__name__
+            if getattr(sys.modules.get(module), name, None) is function:
+                return module, name
     return None
 
 
@@ -103,7 +106,10 @@ def _names(owner: Any, function: Any) -> Iterator[str]:
 
 def _unbound(function: Any) -> Any:
     """A method, or another attribute, of a builtin type or of slots."""
-    return values.attribute_of_class, (function.__objclass__, function.__name__)
+    owner = getattr(function, "__objclass__", None)
+    if owner is None:
+        return _pypy_unbound(function)
+    return values.attribute_of_class, (owner, function.__name__)
 
 
 def _pypy_unbound(function: Any) -> Any:
@@ -348,6 +354,16 @@ else:
     REDUCERS[functools._lru_cache_wrapper] = _cache
 if isinstance(typing.NewType, type):
     REDUCERS[typing.NewType] = _new_type
+
+#: What PyPy has for extensions written for CPython, besides what it has itself.
+BY_NAME: dict[str, Reducer] = {
+    "builtins.builtin_function_or_method": _builtin,
+    "builtins.classmethod_descriptor": _unbound,
+    "builtins.getset_descriptor": _unbound,
+    "builtins.member_descriptor": _unbound,
+    "builtins.method_descriptor": _unbound,
+    "builtins.wrapper_descriptor": _unbound,
+}
 
 #: For classes that derive from these.
 SUBCLASSES: dict[type, Reducer] = {

@@ -237,7 +237,9 @@ def _global_names(code: types.CodeType) -> Iterator[str]:
     if code.co_names:
         for instruction in dis.get_instructions(code):
             if instruction.opname in _GLOBAL_OPS:
-                yield instruction.argval
+                # PyPy 3.11 takes argval to be half of it, as in CPython's bytecode.
+                number: Any = instruction.arg
+                yield code.co_names[number] if _PYPY else instruction.argval
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _global_names(constant)

@@ -101,6 +101,11 @@ def _take_default(variable: Any, options: dict[str, Any]) -> None:
         options["default"] = variable.__default__
 
 
+def _parameter_part(part: Any) -> Any:
+    name = "args" if type(part).__name__ == "ParamSpecArgs" else "kwargs"
+    return rebuild.parameter_part, (part.__origin__, name)
+
+
 def _type_alias(alias: Any) -> Any:
     if is_importable(alias):
         return NotImplemented
@@ -133,6 +138,8 @@ for _module, _name, _reducer in (
     (typing, "_LiteralSpecialForm", _form),
     (typing, "_TypedCacheSpecialForm", _form),
     (typing, "ParamSpec", _parameter_specification),
+    (typing, "ParamSpecArgs", _parameter_part),
+    (typing, "ParamSpecKwargs", _parameter_part),
     (typing, "TypeVarTuple", _type_variable_tuple),
     (typing, "TypeAliasType", _type_alias),
 ):

@@ -15,9 +15,11 @@ be a function: its name does not tell.
 from __future__ import annotations
 
 import builtins
+import copy
 import copyreg
 import pickle
 import platform
+import reprlib
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, Optional
@@ -113,7 +115,8 @@ class _Record:
         args: What the class was called with.
         keywords: The same, by name.
         called: Whether the class was called, not its ``__new__``.
-        slots: The names of attributes that came apart from the others; None if they did not.
+        slotted: Whether attributes came apart from those of its dict.
+        slots: The names of those; None if there were no others.
         raw: The state, in a list, where it is nothing that could become attributes.
         stated: Whether there was a state.
         items: What was appended, if anything was.
@@ -122,14 +125,16 @@ class _Record:
     """
 
     __slots__ = (
-        *("args", "called", "error", "items", "keywords", "mapping", "raw", "slots", "stated"),
+        *("args", "called", "error", "items", "keywords", "mapping", "raw", "slots", "slotted"),
+        "stated",
     )
 
     def __init__(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         self.args = args
         self.keywords = keywords
         self.called = False
-        self.slots: Optional[set[str]] = None
+        self.slotted = False
+        self.slots: Optional[frozenset[str]] = None
         self.raw: list[Any] = []
         self.stated = False
         self.items: Optional[list[Any]] = None
@@ -164,7 +169,8 @@ class Placeholder(metaclass=PlaceholderType):
             if all(isinstance(name, str) for name in values):
                 vars(self).update(values)
                 if slots is not None:
-                    record.slots = set(slots)
+                    record.slots = frozenset(slots) if state else None
+                    record.slotted = True
                 return
         record.raw = [state if slots is None else (state, slots)]
 
@@ -182,8 +188,10 @@ class Placeholder(metaclass=PlaceholderType):
         else:
             made = copyreg.__newobj__, (type(self), *record.args)  # type: ignore[attr-defined]
         state: Any = values if values or record.stated else None
-        if record.slots is not None:
-            slots = {name: values.pop(name) for name in record.slots if name in values}
+        if record.slotted:
+            # One without a dict of its own can only be given slots.
+            names = list(values) if record.slots is None else record.slots
+            slots = {name: values.pop(name) for name in names if name in values}
             state = (values or None, slots)
         items = None if record.items is None else iter(record.items)
         mapping = None if record.mapping is None else iter(record.mapping.items())
@@ -194,21 +202,16 @@ class Placeholder(metaclass=PlaceholderType):
         return (*made, (record.raw[0], values), items, mapping, restore)
 
     def __copy__(self) -> Any:
-        return self._copied(lambda value: value)
+        return self._copied(type(self).__new__(type(self)), copy.copy)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        import copy  # rarely wanted
+        made = memo[id(self)] = type(self).__new__(type(self))
+        return self._copied(made, lambda value: copy.deepcopy(value, memo))
 
-        return self._copied(lambda value: copy.deepcopy(value, memo))
-
-    def _copied(self, copied: Callable[[Any], Any]) -> Any:
-        made = type(self).__new__(type(self))
+    def _copied(self, made: Any, copied: Callable[[Any], Any]) -> Any:
         for name in _Record.__slots__:
-            value = getattr(self._placeholder, name)
-            if isinstance(value, (list, dict, set)):
-                value = value.copy()
-            setattr(made._placeholder, name, copied(value))
-        vars(made).update(copied(dict(vars(self))))
+            setattr(made._placeholder, name, copied(getattr(self._placeholder, name)))
+        vars(made).update(copied(vars(self)))
         return made
 
     # What it holds, if it is a list or a dict
@@ -299,6 +302,7 @@ class Placeholder(metaclass=PlaceholderType):
         except TypeError:
             return hash(type(self).__qualname__)
 
+    @reprlib.recursive_repr()
     def __repr__(self) -> str:
         record = self._placeholder
         parts = [repr(arg) for arg in record.args]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import array
 import ast
 import collections
+import copyreg
 import dataclasses
 import functools
 import importlib
@@ -130,6 +131,8 @@ def _has_pointer(ctypes: Any, kind: Any) -> bool:
 
 
 def _pattern(compiled: re.Pattern[Any]) -> Any:
+    if not isinstance(compiled.pattern, (str, bytes)):
+        raise Refusal("a scanner's pattern cannot travel: compile it in the task", compiled)
     # Not what only controls how it is compiled: DEBUG prints, TEMPLATE is gone.
     return values.pattern, (compiled.pattern, compiled.flags & ~(128 | 1))
 
@@ -256,6 +259,15 @@ def _zone(zone: Any) -> Any:
     return values.time_zone, zone.__reduce__()[1]  # its key, and whether it is from the cache
 
 
+def _with(**added: Any) -> Reducer:
+    """As pickle does it, with attributes that newer versions want."""
+
+    def reduce(made: Any) -> Any:
+        return copyreg.__newobj__, (type(made),), {**added, **vars(made)}  # type: ignore[attr-defined]
+
+    return reduce
+
+
 def _json_encoder(encoder: Any) -> Any:
     given = {
         name: getattr(encoder, name)
@@ -275,6 +287,8 @@ def _json_encoder(encoder: Any) -> Any:
 
 
 def _codec(codec: Any) -> Any:
+    if not isinstance(codec.name, str):
+        return NotImplemented
     return importlib.import_module("codecs").lookup, (codec.name,)
 
 
@@ -346,6 +360,8 @@ SUBCLASSES: dict[type, Reducer] = {
 BY_NAME: dict[str, Reducer] = {
     "_ctypes._CData": _c_data,
     "_ctypes.basics._CData": _c_data,
+    "argparse.Action": _with(deprecated=False),
+    "argparse.ArgumentParser": _with(exit_on_error=True, suggest_on_error=False, color=False),
     "codecs.CodecInfo": _codec,
     "ipaddress.IPv6Address": _address,
     "json.decoder.JSONDecoder": _constructed(
@@ -358,6 +374,7 @@ BY_NAME: dict[str, Reducer] = {
         }
     ),
     "json.encoder.JSONEncoder": _json_encoder,
+    "logging.PercentStyle": _with(_defaults=None),
     "os._Environ": _environment,
     "pprint.PrettyPrinter": _constructed(
         indent="_indent_per_level",

@@ -96,6 +96,8 @@ def _keep(filename: str, text: Text) -> None:
 
 
 def _text(content: str) -> Text:
+    if not content.endswith("\n"):
+        content += "\n"  # as linecache does
     found = _equal.get(content)
     if found is None:
         found = _equal[content] = Text(content)

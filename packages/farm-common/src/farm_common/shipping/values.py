@@ -45,7 +45,12 @@ _SUBCLASSES: dict[type, Reducer] = {
     io.IOBase: refusals.reduce_file,
 }
 
-_BY_NAME: dict[str, Reducer] = {**refusals.BY_NAME, **records.BY_NAME, **arrays.BY_NAME}
+_BY_NAME: dict[str, Reducer] = {
+    **refusals.BY_NAME,
+    **records.BY_NAME,
+    **callables.BY_NAME,
+    **arrays.BY_NAME,
+}
 
 #: The standard library's modules with enumerations that other versions have fewer members of, or
 #: have as plain numbers.
