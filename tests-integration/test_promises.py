@@ -10,6 +10,10 @@ from concurrent import futures
 import pytest
 
 import farm_client as farm
+from farm_common.shipping.importable import ship_by_value
+
+# The servers have no module of this name, and need none.
+ship_by_value(__name__)
 
 
 def nap(seconds, value=None):
@@ -261,6 +265,8 @@ class TestTrees:
         tree.define("a", ["b"], operator.neg)
         tree.define("b", [], "os:getpid")
         assert tree.call("sum") == 0
+        tree.define("later", ["b"], lambda b: nap(0, b + 1))
+        assert tree.call("later") == tree.call("b") + 1
         assert farm.plet(a="os:getppid").a > 0
         assert farm.por("builtins:int", "os:getpid") > 0
 
