@@ -9,10 +9,12 @@ import farm_client as farm
 
 NAMES = """
 AddressError AuthError Channel FarmError Future IncompatibleVersionError InvalidTaskError Kernel
-KernelCreationError KernelEndedError NoKernelError ProtocolError SerializationError Shared
+KernelCreationError KernelEndedError NoKernelError Promise ProtocolError Ptree PtreeCycleError
+PtreeError PtreeRedefinitionError PtreeUndefinedFunctionError SerializationError Shared
 TaskExecutionError UnsupportedError WorkerInfo WorkerLostError __version__ broadcast_task
-check_kernel current_kernel deftask do_fast_receives end_kernel force future kernel_name
-kernel_worker_count make_channel make_kernel receive_result set_kernel shared submit_task
+cancel_timeout chain check_kernel current_kernel deftask delay do_fast_receives end_kernel force
+fulfill future is_fulfilled kernel_name kernel_worker_count make_channel make_kernel pand pfuncall
+plet plet_if por promise receive_result set_kernel shared speculate submit_task submit_timeout
 task_categories_running task_category task_priority try_receive_result worker_index
 """
 

@@ -10,6 +10,10 @@ from farm_common.errors import (
     KernelEndedError,
     NoKernelError,
     ProtocolError,
+    PtreeCycleError,
+    PtreeError,
+    PtreeRedefinitionError,
+    PtreeUndefinedFunctionError,
     SerializationError,
     TaskExecutionError,
     UnsupportedError,
@@ -20,6 +24,7 @@ from farm_common.shipping import Shared
 
 from .__about__ import __version__
 from .channel import Channel, do_fast_receives, receive_result, submit_task, try_receive_result
+from .cognate.control import pand, pfuncall, plet, plet_if, por
 from .kernel import (
     Kernel,
     WorkerInfo,
@@ -36,8 +41,21 @@ from .kernel import (
     worker_index,
 )
 from .options import task_category, task_priority
-from .promise import Future, force, future
+from .promise import (
+    Future,
+    Promise,
+    chain,
+    delay,
+    force,
+    fulfill,
+    future,
+    is_fulfilled,
+    promise,
+    speculate,
+)
+from .ptree import Ptree
 from .task import deftask, shared
+from .timers import cancel_timeout, submit_timeout
 
 __all__ = [
     "AddressError",
@@ -51,7 +69,13 @@ __all__ = [
     "KernelCreationError",
     "KernelEndedError",
     "NoKernelError",
+    "Promise",
     "ProtocolError",
+    "Ptree",
+    "PtreeCycleError",
+    "PtreeError",
+    "PtreeRedefinitionError",
+    "PtreeUndefinedFunctionError",
     "SerializationError",
     "Shared",
     "TaskExecutionError",
@@ -60,21 +84,34 @@ __all__ = [
     "WorkerLostError",
     "__version__",
     "broadcast_task",
+    "cancel_timeout",
+    "chain",
     "check_kernel",
     "current_kernel",
     "deftask",
+    "delay",
     "do_fast_receives",
     "end_kernel",
     "force",
+    "fulfill",
     "future",
+    "is_fulfilled",
     "kernel_name",
     "kernel_worker_count",
     "make_channel",
     "make_kernel",
+    "pand",
+    "pfuncall",
+    "plet",
+    "plet_if",
+    "por",
+    "promise",
     "receive_result",
     "set_kernel",
     "shared",
+    "speculate",
     "submit_task",
+    "submit_timeout",
     "task_categories_running",
     "task_category",
     "task_priority",

@@ -270,14 +270,20 @@ class Dispatcher:
             else:
                 self.queue.appendleft(job)
 
+    def queued(self) -> list[Job]:
+        """All tasks that wait, those included that were withdrawn."""
+        return [job for queue in self._queues() for job in queue]
+
     def take_all(self) -> list[Job]:
         """Give up all tasks that wait."""
-        queues = [self.suspects, self.queue, self.low]
-        queues += [*self.homeless.values(), *self.choosy.values()]
-        jobs = [job for queue in queues for job in queue]
-        for queue in queues:
+        jobs = self.queued()
+        for queue in self._queues():
             queue.clear()
         return jobs
+
+    def _queues(self) -> list[deque[Job]]:
+        queues = [self.suspects, self.queue, self.low]
+        return [*queues, *self.homeless.values(), *self.choosy.values()]
 
 
 def _cut(queue: deque[Job], limit: int) -> list[Job]:
