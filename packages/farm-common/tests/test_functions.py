@@ -286,4 +286,8 @@ def test_a_captured_builtin(travel):
     upper, size = str.upper, len
     assert travel(lambda: upper("a") * size("ab"))() == "AA"
     assert Capture(lambda: size).stable
-    assert Capture(lambda: upper).current()
+
+    def function():
+        return upper
+
+    assert Capture(function).current()
