@@ -1133,6 +1133,15 @@ def test_fresh_copies():
     assert not copied.__suppress_context__ or error.__suppress_context__
 
 
+def test_fresh_copies_refer_to_themselves():
+    """Where the original did."""
+    error = ValueError("loop")
+    error.itself, error.other = error, KeyError("k")
+    copied = fresh(error)
+    assert copied.itself is copied
+    assert copied.other is error.other
+
+
 @pytest.mark.parametrize("error", SORTS, ids=lambda error: type(error).__name__)
 def test_fresh_copies_of_all_sorts(error):
     """Look the same."""
