@@ -872,7 +872,11 @@ VALUES: "dict[str, Case]" = {
     "sequence iterator": Case(
         lambda: advanced(iter(Indexed())), holds(lambda i: list(i) == [1, 4])
     ),
-    "enumerate": Case(lambda: advanced(enumerate("abc", 5)), yields, pypy=False),
+    "enumerate": Case(
+        lambda: advanced(enumerate("abc", 5)),
+        holds(lambda e: type(e) is enumerate and list(e) == [(6, "b"), (7, "c")]),
+        pypy=False,
+    ),
     "zip": Case(lambda: advanced(zip([1, 2], "ab")), yields),
     "map": Case(lambda: advanced(map(operator.add, [1, 2], [3, 4])), yields),
     "filter": Case(lambda: filter(None, [0, 1]), yields),
