@@ -74,8 +74,8 @@ def test_own_module(tmp_path, monkeypatch):
     path.write_text("one\n")
     module = types.ModuleType("own_for_lines")
     module.__file__ = str(path)
-    monkeypatch.setitem(sys.modules, "own_for_lines", module)
     monkeypatch.setitem(sys.modules, "strange_for_lines", 3)
+    monkeypatch.setitem(sys.modules, "own_for_lines", module)
     show(str(path), 1, "sent")
     show(str(path), 1, "sent again")
     assert shown(str(path)) == ["one\n"]
