@@ -100,13 +100,17 @@ class Context:
             PyPy.
         needs: A module that the client must have.
         terminal: Whether it runs on a terminal.
+        stale: Whether the file is not what it was.
         expected: What the tasks give.
     """
 
-    def __init__(self, name, make, known, needs, terminal, module):
+    def __init__(
+        self, name, make, known=None, needs=None, terminal=False, module=False, stale=False
+    ):
         self.name = name
         self.make = make
-        self.known = known
+        self.known = known or always
+        self.stale = stale
         self.needs = needs
         self.terminal = terminal
         self.expected = EXPECTED_OF_MODULE if module else EXPECTED
@@ -139,12 +143,12 @@ def never(version, pypy):
     return False
 
 
-def context(function=None, *, known=always, needs=None, terminal=False, module=False):
-    """Collect a function as the ``make`` of a `Context`."""
+def context(function=None, **keywords):
+    """Collect a function as the ``make`` of a `Context`; see there for the keywords."""
 
     def collect(function):
         name = (function.__doc__ or "").strip().rstrip(".")
-        CONTEXTS.append(Context(name, function, known, needs, terminal, module))
+        CONTEXTS.append(Context(name, function, **keywords))
         return function
 
     return collect if function is None else collect(function)
@@ -484,7 +488,7 @@ def edited(folder, python):
     return [python, write(folder, "program.py", text)], {}
 
 
-@context
+@context(stale=True)
 def edited_with_deftask(folder, python):
     """a script with deftask that was edited since."""
     text = PROGRAM.replace("def scaled", "@farm.deftask\ndef scaled")

@@ -60,7 +60,10 @@ def test_context(context, client, addresses, python_of, facts, tmp_path, tabulat
     assert list(results) == list(addresses)
     known = context.known(version, pypy)
     for server, result in results.items():
-        if known:
+        if known and server == client and context.stale:
+            # As Python itself has it, tracebacks show the file as it is now.
+            assert result[:-1] == context.expected[:-1]
+        elif known:
             assert result == context.expected, server
         elif server == client:  # as bytecode; nobody can show the line of the traceback
             assert result[:-1] == context.expected[:-1]

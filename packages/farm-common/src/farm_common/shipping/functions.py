@@ -114,15 +114,24 @@ class Wrapping:
                 f"a code object ({code.co_name}) travels only between interpreters of the same "
                 f"version: send the function"
             )
+        return self._as_bytecode(code, *_lines(code, {}))
+
+    def _as_bytecode(self, code: types.CodeType, line: int, text: str) -> Any:
         self.used = True
-        line, text = _lines(code)
         return rebuild.code_from_bytecode, (marshal.dumps(code), code.co_filename, line, text)
 
     def _reduce_code(self, function: types.FunctionType) -> Any:
-        if self.bytecode:
-            return self.reduce_code(function.__code__)
+        code = function.__code__
+        if self.bytecode and (code.co_filename, function.__module__) not in _TYPED:
+            return self._as_bytecode(code, *_lines(code, function.__globals__))
         from . import source  # reads syntax trees, which few programs need
 
+        if self.bytecode:
+            try:
+                typed = source.find_unit(function)
+            except SerializationError:
+                return self._as_bytecode(code, *_lines(code, function.__globals__))
+            return self._as_bytecode(code, typed.line, typed.text)
         unit = source.find_unit(function)
         minimum = source.minimum_version(unit)
         if minimum > self.minimum:
@@ -254,10 +263,23 @@ def _all_names(code: types.CodeType) -> set[str]:
     return names
 
 
-def _lines(code: types.CodeType) -> tuple[int, str]:
-    """The first line of code, and the source lines from there on, where they are known."""
+#: Files and modules of what was given to -c, piped or typed: nothing keeps its lines for tracebacks
+#: before Python 3.13.
+_TYPED = frozenset({("<string>", "__main__"), ("<stdin>", "__main__")})
+
+
+def _lines(code: types.CodeType, namespace: dict[str, Any]) -> tuple[int, str]:
+    """The first line of code, and the source lines from there on, where they are known.
+
+    Args:
+        code: The code.
+        namespace: The globals of its function, which tell what loaded its module.
+    """
     first = code.co_firstlineno
-    lines = linecache.getlines(code.co_filename)
+    try:
+        lines = linecache.getlines(code.co_filename, namespace)
+    except Exception:  # a loader's
+        lines = []
     if not lines or code.co_filename.startswith("<frozen "):
         return first, ""
     return first, "".join(lines[first - 1 : _last_line(code)])
