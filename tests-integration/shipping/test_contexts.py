@@ -54,7 +54,7 @@ def test_context(context, client, addresses, python_of, facts, tmp_path, tabulat
         pytest.skip(f"{client} has no {context.needs}")
     environment = {**os.environ, "ADDRESSES": json.dumps(addresses), "NO_COLOR": "1"}
     out, err = context.run(tmp_path, python, environment, BOUND)
-    found = re.findall(r"^(?:[>. ]*)(\{.*\})\s*$", out, flags=re.MULTILINE)
+    found = re.findall(r"^[>.\s]*(\{\".*\})\s*$", out, flags=re.MULTILINE)
     assert found, f"{out}\n{err}"
     results = json.loads(found[-1].strip())
     assert list(results) == list(addresses)
