@@ -156,7 +156,7 @@ def test_exceptions_that_cannot_be_pickled(kernel, fails_with):
     def task():
         raise Held("with a lock")
 
-    with fails_with(farm.TaskExecutionError, "Held: with a lock", "in task") as caught:
+    with fails_with(farm.TaskExecutionError, "Held: with a lock") as caught:
         call(kernel, task)
     cause = caught.value.__cause__
     assert type(cause) is Held
