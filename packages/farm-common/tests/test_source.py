@@ -149,9 +149,9 @@ class TestErrors:
         with pytest.raises(SerializationError) as caught:
             find_unit(function)
         assert (
-            f"{path} differs from the code that runs: edited after it was imported?; import it "
-            "again, or decorate functions with @deftask, which keeps their source as it is when "
-            "they are defined, or use"
+            f"{path} differs from the code that runs: edited after it was imported, or changed "
+            "by a tool?; import it again, or decorate functions with @deftask, which keeps their "
+            "source as it is when they are defined, or use"
         ) in str(caught.value)
 
     @pytest.mark.parametrize("builtin", [len, dict.get, "".join, str, re.compile("").match, 3])
