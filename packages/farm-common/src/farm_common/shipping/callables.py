@@ -174,6 +174,11 @@ def _classmethod(method: Any) -> Any:
     return _attribute(function, method) or (type(method), (function,))
 
 
+def _super(bound: Any) -> Any:
+    owner = bound.__self__
+    return super, (bound.__thisclass__,) if owner is None else (bound.__thisclass__, owner)
+
+
 def _is_builtin(function: Any) -> bool:
     """Whether a function is one of PyPy's builtin ones, which have no source."""
     return type(getattr(function, "__code__", None)).__name__ == "builtin-code"
@@ -355,6 +360,7 @@ REDUCERS: dict[type, Reducer] = {
     types.MethodType: _method,
     types.GetSetDescriptorType: _unbound,
     types.MemberDescriptorType: _unbound,
+    super: _super,
     property: _property,
     classmethod: _classmethod,
     staticmethod: _classmethod,
