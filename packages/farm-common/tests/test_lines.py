@@ -1,6 +1,7 @@
 """Tracebacks show lines of files that are not here."""
 
 import linecache
+import os
 import sys
 import threading
 import types
@@ -97,6 +98,15 @@ def test_lazy_entry():
     linecache.cache["/far/lazy.py"] = (lambda: "from the loader\n",)
     show("/far/lazy.py", 1, "sent")
     assert shown("/far/lazy.py") == ["sent\n"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_pipe_of_the_same_name(tmp_path):
+    """A script may have come by /dev/stdin; nothing is read from what is called so here."""
+    path = str(tmp_path / "pipe")
+    os.mkfifo(path)
+    show(path, 1, "sent")
+    assert shown(path) == ["sent\n"]
 
 
 @pytest.mark.parametrize("line", [0, -5, 10**9])
