@@ -225,6 +225,17 @@ class Dispatcher:
             else:
                 self.queue.appendleft(job)
 
+    def withdraw(self, chosen: Callable[[Job], bool]) -> int:
+        """Take some tasks off the queues; return how many there were."""
+        taken = 0
+        for queue in (self.suspects, self.queue, self.low):
+            kept = [job for job in queue if not chosen(job)]
+            if len(kept) < len(queue):
+                taken += len(queue) - len(kept)
+                queue.clear()
+                queue.extend(kept)
+        return taken
+
     def take_all(self) -> list[Job]:
         """Give up all tasks that wait."""
         queues = [self.suspects, self.queue, self.low, *self.homeless.values()]

@@ -171,6 +171,38 @@ class Engine(Handover):
             self._ring()  # so that it is sent even if nothing else happens
         return False
 
+    def find(self, task: Task) -> Function:
+        """The function of many tasks, as it is now: for `put`.
+
+        Raises:
+            InvalidTaskError: `task` is no task.
+            SerializationError: It cannot travel.
+        """
+        function = self._functions.find(task)
+        self._check_function(function)
+        return function
+
+    def put(self, job: Job, args: tuple[Any, ...]) -> int:
+        """Queue a job with these arguments, and send it if a worker is free.
+
+        Large arguments are not copied: they must stay as they are until the result is there.
+
+        Returns:
+            How many bytes the arguments have.
+
+        Raises:
+            SerializationError: An argument cannot travel.
+            KernelEndedError: The kernel has ended.
+        """
+        parcel = job.parcel = self.pack(job.function, args)
+        size = len(parcel.body) + sum(map(len, parcel.buffers))
+        self._enqueue(job)
+        return size
+
+    def pack(self, function: Function, args: tuple[Any, ...]) -> Parcel:
+        """The arguments of a call as they travel; raises `SerializationError`."""
+        return self._pack(function, args, {})
+
     def pin(self, links: Sequence[Link], sinks: Sequence[Sink], job: Job) -> None:
         """Have a task run once on each of some workers, before anything else is sent there."""
         self._check_function(job.function)
@@ -273,6 +305,14 @@ class Engine(Handover):
             self.unfinished -= 1
             self._notify(None)
             return True
+
+    def withdraw_all(self, chosen: Callable[[Job], bool], sink: Sink) -> None:
+        """Take back those tasks of a sink that were not sent yet and are chosen."""
+        with self._lock:
+            taken = self._dispatcher.withdraw(lambda job: job.sink is sink and chosen(job))
+            self.unfinished -= taken
+            sink.pending -= taken
+            self._notify(None)
 
     # reading
 
