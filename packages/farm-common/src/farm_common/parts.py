@@ -403,7 +403,7 @@ class SortPart(Runner):
     """
 
     def __init__(self, key: Optional[Task], reverse: bool) -> None:
-        super().__init__(_itself if key is None else key)
+        super().__init__(sorted if key is None else key)
         self.keyed = key is not None
         self.reverse = reverse
 
@@ -498,10 +498,6 @@ _NUMBERS = SCALARS & {int, float, bool}
 
 def _all_numbers(values: Iterable[Any]) -> bool:
     return set(map(type, values)) <= _NUMBERS
-
-
-def _itself(value: Any) -> Any:
-    return value
 
 
 def _sorted_array(values: Any) -> Any:

@@ -57,6 +57,11 @@ class Part(Job):
         self.value: Any = None
         self.error: Optional[BaseException] = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether it has no value, or this tells of a failure."""
+        return self.error is not None or type(self.value) is Failure
+
 
 class Call:
     """A cognate at work: the sink of its parts.
@@ -107,7 +112,7 @@ class Call:
         self.taken = 0  # elements of the input
         self._more = True
         self._done: deque[Part] = deque()
-        self._bar: Optional[Bar] = make_bar(total) if progress else None
+        self._bar: Optional[Bar] = make_bar(total) if progress and total != 0 else None
 
     # for the cognate
 
@@ -191,7 +196,7 @@ class Call:
         micros = part.micros
         self._sizes.note(count, micros, (part.ended - part.begun) * 1e6 - micros, part.size)
         self._estimate.long = self._sizes.long
-        if self._bar is not None:
+        if self._bar is not None and not part.failed:
             self._bar.advance(count)
         return part
 

@@ -48,11 +48,7 @@ def pmap(
         TypeError, ValueError: An argument is not what it may be.
         NoKernelError: There is no current kernel.
     """
-    output = make_output(result_type)
-    pieces, parts = cut("pmap", seqs, parts, size)
-    runner = EachPart(task) if output is None else MapPart(task, output.make)
-    map_pieces(runner, pieces, output, parts, progress)
-    return None if output is None else output.finish()
+    return _map("pmap", task, seqs, result_type, parts, size, progress)
 
 
 def pmapcar(
@@ -63,7 +59,7 @@ def pmapcar(
     progress: bool = False,
 ) -> list[Any]:
     """`pmap` that returns a list."""
-    return pmap(task, *seqs, parts=parts, size=size, progress=progress)  # type: ignore[no-any-return]
+    return _map("pmapcar", task, seqs, list, parts, size, progress)  # type: ignore[no-any-return]
 
 
 def pmapc(
@@ -155,6 +151,22 @@ def pdotimes(
         raise TypeError(f"pdotimes() takes a whole number, not {count!r:.100}") from None
     pieces, parts = cut("pdotimes", (range(max(0, count)),), parts, None)
     map_pieces(EachPart(task), pieces, None, parts, progress)
+
+
+def _map(
+    name: str,
+    task: Task,
+    seqs: tuple[Any, ...],
+    result_type: Any,
+    parts: Optional[int],
+    size: Optional[int],
+    progress: bool,
+) -> Any:
+    output = make_output(result_type)
+    pieces, parts = cut(name, seqs, parts, size)
+    runner = EachPart(task) if output is None else MapPart(task, output.make)
+    map_pieces(runner, pieces, output, parts, progress)
+    return None if output is None else output.finish()
 
 
 def map_pieces(

@@ -63,7 +63,7 @@ def make_bar(total: Optional[int]) -> Optional[Bar]:
     class Quiet(kind):  # type: ignore[misc]
         monitor_interval = 0  # no thread of its own
 
-    return Bar(Quiet(total=total, unit=" elements", unit_scale=True, dynamic_ncols=True))
+    return Bar(Quiet(total=total, unit=" elements", unit_scale=True, file=sys.stderr))
 
 
 def _is_terminal(stream: Any) -> bool:

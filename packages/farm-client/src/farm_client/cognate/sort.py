@@ -68,11 +68,11 @@ def psort(
         runs = list(call.in_order(call.check))
     if is_ndarray(whole):
         return _merge_arrays(whole, runs, key is not None, reverse)
-    merged = _merge(whole, runs, key is not None, reverse)
+    merged = _merge(runs, key is not None, reverse)
     return array(whole.typecode, merged) if isinstance(whole, array) else merged
 
 
-def _merge(whole: Any, runs: list[Part], keyed: bool, reverse: bool) -> list[Any]:
+def _merge(runs: list[Part], keyed: bool, reverse: bool) -> list[Any]:
     """One list of several that are sorted each: list.sort() is good at that."""
     merged: list[Any] = []
     for run in runs:
