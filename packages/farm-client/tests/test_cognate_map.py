@@ -118,7 +118,9 @@ class TestPmap:
 
     def test_an_array_that_cannot_hold_a_result(self, kernel):
         """Is an error of the task at that element."""
-        with pytest.raises(farm.TaskExecutionError, match=r"OverflowError.*at element 2\)") as caught:
+        with pytest.raises(
+            farm.TaskExecutionError, match=r"OverflowError.*at element 2\)"
+        ) as caught:
             farm.pmap(abs, [1, 2, 300, 4], result_type=array("B"), parts=1)
         assert caught.value.index == 2
 
@@ -201,7 +203,9 @@ class TestErrors:
     def test_an_element_that_cannot_travel(self, kernel):
         """Is told by its number."""
         lock = Rooted()
-        with pytest.raises(farm.SerializationError, match=r"^element 2: argument 2 of add -> \[0\]"):
+        with pytest.raises(
+            farm.SerializationError, match=r"^element 2: argument 2 of add -> \[0\]"
+        ):
             farm.pmap(operator.add, "abcd", [1, 2, lock, 3], parts=1)
         with pytest.raises(farm.SerializationError, match=r"^element 3: "):
             farm.pmap(abs, iter([1, 2, 3, lock]))

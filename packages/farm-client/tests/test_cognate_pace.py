@@ -42,7 +42,7 @@ def simulate(costs, workers, sizes=None, overhead=200.0, known=True):
 
 def ideal(costs, workers):
     """When all would be done if they could be divided at will."""
-    return max(sum(costs) / workers, max(costs))
+    return max(sum(costs) / workers, *costs)
 
 
 class TestPace:

@@ -165,7 +165,7 @@ def test_bad_arguments(kernel):
             function(operator.add, [1], parts=0)
         with pytest.raises(TypeError, match="start is a whole number, not 'a'"):
             function(operator.add, [1], start="a")
-        with pytest.raises(TypeError, match="end is a whole number, not 1.5"):
+        with pytest.raises(TypeError, match=r"end is a whole number, not 1\.5"):
             function(operator.add, [1], end=1.5)
         with pytest.raises(farm.InvalidTaskError):
             function(operator.add, [1], key=5)

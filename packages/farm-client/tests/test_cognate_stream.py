@@ -211,8 +211,7 @@ class TestErrors:
         stream = farm.pmap_iter(picky, itertools.count())
         got = []
         with pytest.raises(farm.TaskExecutionError, match="ValueError: fifty-seven") as caught:
-            for value in stream:
-                got.append(value)
+            got.extend(stream)
         assert got == [-i for i in range(57)]
         assert caught.value.index == 57
         assert list(stream) == []
@@ -231,7 +230,7 @@ class TestErrors:
         """Is told by its number, after what was before its part."""
         stream = farm.pmap_iter(str, [1, Rooted()], window=1)
         assert next(stream) == "1"
-        with pytest.raises(farm.SerializationError, match="^element 1: "):
+        with pytest.raises(farm.SerializationError, match=r"^element 1: "):
             next(stream)
         assert list(stream) == []
 
@@ -243,8 +242,8 @@ class TestErrors:
             farm.pmap_iter(abs, [1], window=0)
         with pytest.raises(farm.InvalidTaskError):
             farm.pmap_iter(5, [1])
+        root = Rooted()
         with pytest.raises(farm.SerializationError, match="cell"):
-            root = Rooted()
             farm.pmap_iter(lambda x: root, [1])
 
     def test_no_kernel(self):
@@ -294,9 +293,13 @@ class TestAsync:
 
         async def main(stream, kind):
             got = []
-            with pytest.raises(kind):
+
+            async def collect():
                 async for value in stream:
                     got.append(value)
+
+            with pytest.raises(kind):
+                await collect()
             assert got == [-i for i in range(57)]
             return [x async for x in stream]
 

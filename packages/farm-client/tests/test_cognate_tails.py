@@ -77,12 +77,13 @@ def test_pmaplist_into(kernel, parts):
     assert farm.pmaplist_into(result, len, "abc", parts=parts) is result
     assert result == [3, 2, 1, 0]
     farm.pmaplist_into(result, len, iter("abcdef"), size=2, parts=parts)
-    assert result == [2, 1, 1, 0]
+    assert result == [6, 5, 1, 0]
     assert farm.pmaplist_into([0], len, "abc", parts=parts) == [3]
     assert farm.pmaplist_into(array("h", [0, 0]), len, "abc", parts=parts) == array("h", [3, 2])
     assert farm.pmaplist_into([7, 8, 9], int, size=2, parts=parts) == [0, 0, 9]
     values = [1, 2, 3]
-    assert farm.pmaplist_into(values, sum, values, parts=parts) == [6, 5, 3]
+    assert farm.pmaplist_into(values, sum, values, parts=parts) is values
+    assert values == [6, 5, 3]
 
 
 def test_the_sequences_go_to_each_worker_once(kernel, paper):
@@ -126,6 +127,28 @@ def test_bad_arguments(kernel, name):
         farm.pmaplist_into("abc", len, [1])
     with pytest.raises(ValueError, match="parts"):
         farm.pmaplist_into([1], int, parts=0)
+
+
+def test_a_result_that_is_read_from(kernel, paper):
+    """Is read before it is written, also when a worker comes late."""
+    values = [1, 2, 3, 4]
+    deaths[:] = [paper.die]
+    assert farm.pmaplist_into(values, sum_or_die, values, parts=4) == [10, 9, 7, 4]
+    np = pytest.importorskip("numpy")
+    values = np.arange(4)
+    deaths[:] = [paper.die]
+    got = farm.pmaplist_into(values[::-1], sum_or_die, values, parts=4)
+    assert got.tolist() == [6, 6, 5, 3]
+
+
+deaths = []
+
+
+def sum_or_die(tail):
+    """The sum; of two the worker dies the first time."""
+    if len(tail) == 2 and deaths:
+        raise deaths.pop()
+    return sum(tail)
 
 
 def test_tails_of_a_numpy_array(kernel):

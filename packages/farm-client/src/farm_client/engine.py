@@ -440,7 +440,7 @@ class Engine(Handover):
         if type(value) is tuple and happening.count == 1:
             job = link.take_one(happening.ident)
             self.unfinished -= 1
-            job.function.estimate.update(happening.micros, 1)
+            job.function.estimate.update(happening.micros, 1, happening)
             call = job.sink.deliver(job, value[0])  # type: ignore[union-attr]
             if call is not None:
                 self._calls.append(call)
@@ -458,7 +458,7 @@ class Engine(Handover):
             jobs = link.take(happening.ident, count)
             self.unfinished -= count
             if isinstance(happening, Frame):
-                jobs[0].function.estimate.update(happening.micros, count)
+                jobs[0].function.estimate.update(happening.micros, count, happening)
             for position, job in enumerate(jobs):
                 sink = job.sink
                 assert sink is not None

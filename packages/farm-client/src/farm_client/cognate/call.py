@@ -36,7 +36,7 @@ class Part(Job):
     Attributes:
         number: Which one it is, in the order in which they were made.
         piece: What it is a part of the input.
-        size: Of its arguments, in bytes.
+        size: Of its arguments or of its result, whichever is larger, in bytes.
         begun: When it was made.
         ended: When its result was here.
         micros: What its execution took.
@@ -227,6 +227,11 @@ class Call:
         self._more = False
         self._engine.withdraw_all(lambda job: isinstance(job, Part) and job.number > last, self)
 
+    @property
+    def weight(self) -> float:
+        """About how many bytes an element has, or its result."""
+        return self._sizes.weight
+
     def end_input(self) -> None:
         """Make no more parts; those that were made go on."""
         self._more = False
@@ -284,6 +289,7 @@ class Call:
     def _arrived(self, part: Part) -> None:
         part.sink = part.parcel = None
         part.micros = self._estimate.latest
+        part.size = max(part.size, self._estimate.size)
         part.ended = perf_counter()
         if self.lasting:
             self._done.append(part)

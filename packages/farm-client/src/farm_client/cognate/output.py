@@ -13,7 +13,7 @@ from farm_common.parts import make_array, make_ndarray
 
 from .inputs import is_ndarray
 
-__all__ = ["Output", "make_output", "make_target"]
+__all__ = ["Output", "make_output", "make_target", "overlap"]
 
 #: Makes something of the results of a part, on the worker.
 Make = Optional[Callable[[list[Any]], Any]]
@@ -115,17 +115,12 @@ class _ArrayTarget(Output):
     """A part of a NumPy array, which is written to."""
 
     def __init__(self, result: Any, inputs: tuple[Any, ...]) -> None:
-        import numpy as np
-
         self._result = result
         if not result.dtype.hasobject:
             self.make = partial(make_ndarray, result.dtype)
         # An element that is written too early might be an argument still to be read.
         self._late: Optional[list[tuple[int, Any]]] = None
-        if any(
-            is_ndarray(each) and each is not result and np.may_share_memory(each, result)
-            for each in inputs
-        ):
+        if any(each is not result and overlap(each, result) for each in inputs):
             self._late = []
 
     def put(self, start: int, values: Any) -> None:
@@ -146,6 +141,15 @@ class _ArrayTarget(Output):
         for start, values in self._late or ():
             self._write(start, values)
         return self._result
+
+
+def overlap(one: Any, other: Any) -> bool:
+    """Whether writing to a sequence changes another, for they are the same or share memory."""
+    if not (is_ndarray(one) and is_ndarray(other)):
+        return one is other
+    import numpy as np
+
+    return bool(np.may_share_memory(one, other))
 
 
 def make_output(result_type: Any) -> Optional[Output]:

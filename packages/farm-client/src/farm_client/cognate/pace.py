@@ -18,6 +18,8 @@ from __future__ import annotations
 
 from typing import Optional, Protocol
 
+from farm_common.frames import Frame
+
 from ..scheduler import DEPTH, Estimate
 
 __all__ = ["Even", "Pace", "PartEstimate", "Sizes"]
@@ -36,7 +38,8 @@ _SHARES = 4
 #: How much larger than the largest part seen the next one may be.
 _GROWTH = 16
 
-#: What the arguments of a part may take, in bytes; one element may take more.
+#: What the arguments of a part may take, or its results, in bytes; those of one element may take
+#: more.
 _BYTES = 4 << 20
 
 #: A part that takes longer than this, in microseconds, is not sent before its worker is free:
@@ -49,9 +52,11 @@ class Sizes(Protocol):
 
     Attributes:
         long: What takes longer, in microseconds, is not sent before its worker is free.
+        weight: About how many bytes an element has, or its result.
     """
 
     long: float
+    weight: float
 
     def next(self, remaining: Optional[int], workers: int) -> int:
         """The size of the next part; `remaining` is None where nobody knows."""
@@ -66,7 +71,7 @@ class Sizes(Protocol):
             count: How many elements it had.
             micros: What its execution took.
             overhead: What it took besides, from when it was made to when its result was there.
-            size: Of its arguments, in bytes.
+            size: Of its arguments or of its result, whichever is larger, in bytes.
         """
 
 
@@ -87,6 +92,7 @@ class Even:
         self._latest = 0.0
         self._overhead = _MOST_SLOWLY
         self.long = _LONG
+        self.weight = 0.0
 
     def next(self, remaining: Optional[int], workers: int) -> int:
         """The size of the next part: the larger ones stand first, whichever is sent first."""
@@ -120,7 +126,7 @@ class Pace:
         self._unit: Optional[float] = None  # microseconds an element
         self._micros = self._count = 0.0  # of the parts before, the latest weighing most
         self._largest = 1
-        self._bytes = 0.0  # an element
+        self.weight = 0.0
         self._overhead = _MOST_SLOWLY
         self._latest = 0.0
         self.long = _LONG
@@ -135,8 +141,8 @@ class Pace:
         if remaining is not None:
             most = min(most, max(least, unit * remaining / (self._shares * workers)))
         size = min(most / unit, float(self._largest * _GROWTH))
-        if self._bytes:
-            size = min(size, _BYTES / self._bytes)
+        if self.weight:
+            size = min(size, _BYTES / self.weight)
         size = max(1.0, size)
         self._latest = unit * size
         return int(size)
@@ -147,7 +153,7 @@ class Pace:
 
     def note(self, count: int, micros: float, overhead: float, size: int) -> None:
         """Take note of how long a part took."""
-        self._bytes = max(self._bytes / 2, size / count)
+        self.weight = max(self.weight / 2, size / count)
         self._overhead = min(self._overhead, overhead)
         self.long = max(_LONG, 2 * _OVERHEADS * self._overhead)
         unit = (micros + 0.5) / count  # they are whole numbers
@@ -170,19 +176,23 @@ class PartEstimate(Estimate):
 
     Attributes:
         latest: What the parts of the latest result took each, in microseconds.
+        size: How many bytes the latest result had.
         long: What takes longer is not sent ahead of time.
     """
 
-    __slots__ = ("latest", "long")
+    __slots__ = ("latest", "long", "size")
 
     def __init__(self) -> None:
         super().__init__()
         self.latest = 0.0
+        self.size = 0
         self.long = _LONG
 
-    def update(self, micros: int, count: int) -> None:
-        """Take note that `count` parts took `micros` microseconds together."""
+    def update(self, micros: int, count: int, frame: Optional[Frame] = None) -> None:
+        """Take note of results of parts; see `Estimate.update`."""
         self.latest = micros / count
+        if frame is not None:
+            self.size = len(frame.body) + sum(map(len, frame.buffers))
         ahead = self.latest < self.long
         self.cost = DEPTH / 2 if ahead else 2 * DEPTH
         self.most = 2 if ahead else 1

@@ -27,8 +27,10 @@ _MOST = 20_000.0
 _ELEMENTS = 10_000
 
 #: How many parts may be read and not yet be used up, for each worker: while the first of them
-#: takes long, the others go on.
+#: takes long, the others go on. But where that would take more than so many bytes, only as many
+#: as all are busy with.
 _PARTS = 16
+_BYTES = 32 << 20
 
 #: For how long an event loop may be kept busy with results that are there, in seconds.
 _TURN = 0.005
@@ -135,7 +137,9 @@ class Stream:
         workers = max(1, self._kernel.worker_count)
         try:
             if window is None:
-                if call.pending + len(self._early) < _PARTS * workers:
+                outside = call.pending + len(self._early)
+                heavy = call.weight * (call.taken - self._given) > _BYTES
+                if outside < (2 if heavy else _PARTS) * workers:
                     call.submit(most=_ELEMENTS)
             else:
                 room = window - (call.taken - self._given)

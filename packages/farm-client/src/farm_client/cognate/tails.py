@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, Optional, TypeVar
 
 from farm_common.parts import CallPart, ChainTails, EachTail, MapTails, Runner
@@ -10,7 +11,7 @@ from farm_common.shipping.functions import Task
 
 from .inputs import as_sequence, check_iterables, check_number, shortest
 from .map import chain_pieces, map_pieces, prepare_target
-from .output import Output, make_output
+from .output import Output, make_output, overlap
 from .pieces import Pieces, Slices
 
 __all__ = ["pmapcon", "pmapl", "pmaplist", "pmaplist_into"]
@@ -90,6 +91,10 @@ def pmaplist_into(
     Returns:
         The result.
     """
+    if seqs:
+        check_iterables("pmaplist_into", seqs)
+        # Copies of what is going to be written to, because it is sent when a worker first needs it.
+        seqs = tuple(copy(each) if overlap(each, result) else as_sequence(each) for each in seqs)
     length, output, seqs = prepare_target("pmaplist_into", result, seqs, size)
     if not seqs:
         parts = check_number("parts", parts, 1, "as many as are good")
