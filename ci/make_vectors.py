@@ -33,8 +33,11 @@ KINDS = {
     "TASK": 0x11,
     "SHARED": 0x12,
     "RELEASE": 0x13,
+    "MODULE": 0x14,
+    "FORGET": 0x15,
     "RESULT": 0x18,
     "ERROR": 0x19,
+    "IMPORT": 0x1A,
     "OUTPUT": 0x90,
     "PING": 0x20,
     "PONG": 0x21,
@@ -84,7 +87,15 @@ ARGS_BATCH = PROTO + b"](K\x01\x85K\x02\x85K\x03\x85e."
 VALUE = PROTO + b"G" + struct.pack(">d", 4.0) + b"."
 VALUE_BATCH = PROTO + b"](K\x01K\x04K\x09e."
 OUT_OF_BAND = PROTO + b"\x97\x97\x86."
-EXCEPTION = PROTO + b"\x8c\x08builtins\x8c\x0aValueError\x93\x8c\x02no\x85R."
+HELD = PROTO + b"]}\x8c\x04args\x8c\x02no\x85sa."
+HELD_CHAIN = (
+    PROTO
+    + b"](}(\x8c\x04args\x8c\x02no\x85\x8c\x0aattributes}\x8c\x04when"
+    + b"(K\x00C\x19"
+    + PROTO
+    + b"\x8c\x08builtins\x8c\x05range\x93K\x03\x85R."
+    + b"]\x8c\x0brange(0, 3)tsu}\x8c\x04argsK\x01K\x01\x86\x85se."
+)
 
 
 def preamble(low: int = 1, high: int = 1, reserved: int = 0, session: bytes = bytes(16)) -> bytes:
@@ -132,9 +143,9 @@ def sized(value: dict[str, Any]) -> bytes:
     return struct.pack(">I", len(text(value))) + text(value)
 
 
-def content_id(body: bytes, buffers: tuple[bytes, ...] = ()) -> bytes:
-    """What names a function."""
-    return blake2b(b"".join((body, *buffers)), digest_size=16).digest()
+def content_id(body: bytes) -> bytes:
+    """What names a function, and a constant that functions share."""
+    return blake2b(body, digest_size=16).digest()
 
 
 def valid() -> list[dict[str, Any]]:
@@ -188,21 +199,26 @@ def valid() -> list[dict[str, Any]]:
         add(name, kind, kind, text(message), message=message, message_type=names[kind])
 
     by_name = b"Nmath:sqrt"
-    by_pickle = b"P" + PROTO + b"cmath\nsqrt\n."
-    with_buffer = b"P" + PROTO + b"\x97."
+    by_pickle = b"P" + bytes(4) + PROTO + b"cmath\nsqrt\n."
+    constant = PROTO + b"C\x06buffer."
+    shared = content_id(constant)
+    with_buffer = b"P\x00\x00\x00\x01" + shared + PROTO + b"\x97."
+    with_constant = b"P" + bytes(4) + PROTO + b"C\x10" + shared + b"Q."
     named = content_id(by_name)
-    for name, body, buffers in [
-        ("function by name", by_name, ()),
-        ("function by pickle", by_pickle, ()),
-        ("function by pickle with a buffer", with_buffer, (b"buffer",)),
+    add("shared constant", "SHARED", "SHARED", shared + constant)
+    for name, body in [
+        ("function by name", by_name),
+        ("function by pickle", by_pickle),
+        ("function with a buffer", with_buffer),
+        ("function with a constant", with_constant),
     ]:
-        ident = content_id(body, buffers)
+        ident = content_id(body)
         parts: dict[str, Any] = {
             "content_id": ident.hex(),
             "format": body[:1].decode(),
             "data": body[1:].hex(),
         }
-        add(name, "FUNCTION", "FUNCTION", ident + body, buffers=buffers, parts=parts)
+        add(name, "FUNCTION", "FUNCTION", ident + body, parts=parts)
     add(
         *("function with bytecode", "FUNCTION", "FUNCTION", content_id(by_pickle) + by_pickle),
         flags=BYTECODE,
@@ -264,10 +280,29 @@ def valid() -> list[dict[str, Any]]:
         value=repr(bytes(40)),
     )
 
-    error = {"report": "ValueError: no", "description": "Traceback …\nValueError: no\n"}
-    for name, pickle in [("error", EXCEPTION), ("error that cannot be pickled", b"")]:
-        parts = {"message": error, "pickle": pickle.hex()}
-        add(name, "ERROR", "ERROR", sized(error) + pickle, ident=4, count=1, micros=90, parts=parts)
+    error: dict[str, Any] = {
+        "report": "ValueError: no",
+        "description": "Traceback …\nValueError: no\n",
+    }
+    first = {"class": ["builtins", "ValueError"], "text": "ValueError: no"}
+    frames = [
+        ["/srv/büro.py", 7, "run", "    return step(x)", 5, 7, 11, 18, 1],
+        ["/srv/büro.py", 12, "step", "", 10, None, None, None, 998],
+    ]
+    second = {"class": ["there", "Error.Inner"], "id": SESSION.hex(), "text": "Error.Inner"}
+    chain = [
+        {**first, "frames": frames, "notes": ["a note"], "cause": 1, "context": 1}
+        | {"suppress": True},
+        second,
+    ]
+    for name, message, pickle in [
+        ("error", {**error, "chain": [first]}, HELD),
+        ("error with a cause", {**error, "chain": chain}, HELD_CHAIN),
+        ("error that cannot be rebuilt", error, b""),
+    ]:
+        parts = {"message": message, "pickle": pickle.hex()}
+        body = sized(message) + pickle
+        add(name, "ERROR", "ERROR", body, ident=4, count=1, micros=90, parts=parts)
     add("error of a run", "ERROR", "ERROR", sized(error), ident=4, count=300)
 
     add(
@@ -281,6 +316,22 @@ def valid() -> list[dict[str, Any]]:
         count=65536,
         parts={"stream": 2, "data": "ff"},
     )
+
+    add("import", "IMPORT", "IMPORT", "büro.möbel".encode(), ident=3, parts={"name": "büro.möbel"})
+    origin = "/home/ü/helper.py"
+    for name, module in [
+        ("module", {"kind": "module", "origin": origin, "text": "x = 'é'\n"}),
+        ("empty package", {"kind": "package", "origin": "/home/ü/pack/__init__.py", "text": ""}),
+        ("namespace package", {"kind": "namespace", "text": ""}),
+        ("extension module", {"kind": "extension", "origin": "/home/ü/fast.so", "text": ""}),
+        ("no module", {"kind": "none", "reason": "has no such module either", "text": ""}),
+    ]:
+        about = {key: value for key, value in module.items() if key != "text"}
+        body = sized(about) + module["text"].encode()
+        add(name, "MODULE", "MODULE", body, ident=3, parts={"message": about, **module})
+    changed = {"modules": {"helper": origin, "pack.part": ""}}
+    add("forget", "FORGET", "FORGET", text(changed), message=changed)
+
     add("ping", "PING", "PING", ident=0x0123456789ABCDEF)
     add("pong", "PING", "PONG", ident=0x0123456789ABCDEF)
     add("goodbye", "GOODBYE", "GOODBYE")
@@ -395,19 +446,24 @@ def conversations() -> list[dict[str, Any]]:
     def step(sender: str, what: str, body: bytes = b"", **fields: Any) -> dict[str, str]:
         return {"from": sender, "what": what, "hex": frame(KINDS[what], body, **fields).hex()}
 
-    def opening(role: str) -> list[dict[str, str]]:
+    def opening(role: str, *features: str) -> list[dict[str, str]]:
+        known = {"features": list(features)} if features else {}
         return [
             {"from": "client", "what": "preamble", "hex": preamble().hex()},
             {"from": "server", "what": "preamble", "hex": preamble().hex()},
             step("server", "OFFER", text({"mechanisms": ["none"]})),
             step("client", "SELECT", text({"mechanism": "none"})),
             {"from": "both", "what": "layer", "hex": ""},
-            step("client", "HELLO", text({**CLIENT_HELLO, "role": role})),
-            step("server", "HELLO", text(SERVER_HELLO)),
+            step("client", "HELLO", text({**CLIENT_HELLO, "role": role, **known})),
+            step("server", "HELLO", text({**SERVER_HELLO, **known})),
         ]
 
     body = b"Nmath:sqrt"
     ident = content_id(body)
+    own = b"Nhelper:double"
+    owned = content_id(own)
+    given = sized({"kind": "module", "origin": "/home/u/helper.py"})
+    given += b"def double(x):\n    return 2 * x\n"
     return [
         {
             "name": "one task",
@@ -416,6 +472,21 @@ def conversations() -> list[dict[str, Any]]:
                 step("client", "FUNCTION", ident + body),
                 step("client", "TASK", ident + ARGS, ident=1, count=1),
                 step("server", "RESULT", VALUE, ident=1, count=1, micros=3),
+                step("client", "GOODBYE"),
+            ],
+        },
+        {
+            "name": "a module that only the client has, and that changes",
+            "steps": [
+                *opening("work", "modules"),
+                step("client", "FUNCTION", owned + own),
+                step("client", "TASK", owned + ARGS, ident=1, count=1),
+                step("server", "IMPORT", b"helper", ident=1),
+                step("client", "MODULE", given, ident=1),
+                step("server", "RESULT", VALUE, ident=1, count=1, micros=900),
+                step("client", "FORGET", text({"modules": {"helper": "/home/u/helper.py"}})),
+                step("client", "FUNCTION", owned + own),
+                step("client", "TASK", owned + ARGS, ident=2, count=1),
                 step("client", "GOODBYE"),
             ],
         },

@@ -84,6 +84,22 @@ def address():
     launched.end()
 
 
+@pytest.fixture(scope="session")
+def server_of():
+    """The address of a server of an interpreter, which is given by its path, for all tests."""
+    started = {}
+
+    def server_of_(python):
+        if python not in started:
+            started[python] = Launched(python, ("127.0.0.1:0", "--workers", "2"), {})
+        return started[python].address
+
+    yield server_of_
+    for launched in started.values():
+        assert launched.process.poll() is None, "a test ended the server"
+        launched.end()
+
+
 @pytest.fixture
 def make():
     """Makes kernels, and ends them; there is no current kernel before and after."""

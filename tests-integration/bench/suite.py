@@ -20,6 +20,7 @@ import crowd
 import latency
 import memory
 import mixture
+import shipping
 import startup
 import throughput
 import volume
@@ -35,6 +36,7 @@ MEASURES = {
     "startup": startup.measure,
     "memory": memory.measure,
     "crowd": crowd.measure,
+    "shipping": shipping.measure,
 }
 
 #: A measure that takes longer than this hangs, and ends the run with every thread's stack.

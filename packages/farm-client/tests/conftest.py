@@ -17,6 +17,7 @@ from farm_common.handshake import ServerHello
 from farm_common.interpreter import hello_fields
 from farm_common.security import NoAuth
 from farm_common.shipping import SharedStore, load_function, pack, pack_exception, unpack
+from farm_common.shipping.modules import unpack_changes, unpack_module
 from farm_common.shipping.shared import _attach  # noqa: F401 (what pickles name)
 from farm_common.stream import server_handshake
 
@@ -50,6 +51,8 @@ class PaperServer:
         drops the connection.
     ``"paper:echo"`` (value)
         returns the value and who ran it.
+    ``"paper:import"`` (name)
+        asks the client for a module; returns what it answered.
 
     Attributes:
         address: For `make_kernel`.
@@ -61,6 +64,7 @@ class PaperServer:
         greeted: The hellos that were exchanged.
         die: What a task raises to do as ``"paper:die"``.
         jitter: A `random.Random` if answers are to be gathered and cut at random.
+        forgotten: What the client said of modules that have changed, by worker.
         lies: What to answer instead of the next results: content, count, and whether it is a batch.
     """
 
@@ -77,6 +81,7 @@ class PaperServer:
         self.events = Events()
         self.started = Events()
         self.jitter = None
+        self.forgotten = defaultdict(list)
         self.lies = deque()
         self.greeted = []
         self._lock = threading.Lock()
@@ -191,10 +196,12 @@ class PaperWorker:
         self.shared = SharedStore()
         self.answers = []  # (ident, value) of consecutive tasks
         self.segments = []
+        self.backlog = []  # what came before an answer
 
     def serve(self):
         while True:
-            for frame in self.stream.receive():
+            frames, self.backlog = self.backlog, []
+            for frame in frames or self.stream.receive():
                 self.server.frames[self.index].append((frame.kind, frame.count))
                 if frame.kind == Kind.GOODBYE:
                     return
@@ -209,6 +216,9 @@ class PaperWorker:
             self.shared.put(bytes(body[:16]), lambda: unpack(body[16:], frame.buffers))
         elif frame.kind == Kind.TASK:
             self.execute(frame, body)
+        elif frame.kind == Kind.FORGET:
+            self.functions.clear()
+            self.server.forgotten[self.index].append(unpack_changes(frame.body))
         elif frame.kind == Kind.PING:
             self.segments += self.stream.connection.send(Kind.PONG, ident=frame.ident)
 
@@ -260,9 +270,25 @@ class PaperWorker:
                 if server._closed:
                     raise Die
                 return args[0]
+            if name == "Npaper:import":
+                return tuple(self.ask(args[0]))
             return args[0], self.index
         self.shared.activate()
-        return load_function(memoryview(function.body)[16:], function.buffers)(*args, **keywords)
+        return load_function(memoryview(function.body)[16:])(*args, **keywords)
+
+    def ask(self, name):
+        """Ask the client for a module; meanwhile its other frames are put aside."""
+        self.flush()
+        body = name if isinstance(name, bytes) else name.encode()
+        self.stream.send(self.stream.connection.send(Kind.IMPORT, body, ident=self.index + 7))
+        while True:
+            frames = self.stream.receive()
+            answers = [frame for frame in frames if frame.kind == Kind.MODULE]
+            self.backlog += [frame for frame in frames if frame.kind != Kind.MODULE]
+            if answers:
+                (answer,) = answers
+                assert answer.ident == self.index + 7
+                return unpack_module(answer.body)
 
     def close_run(self):
         if not self.answers:

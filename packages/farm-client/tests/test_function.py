@@ -21,7 +21,7 @@ def table():
 
 def value(function, *args):
     """What a worker would compute with it."""
-    return load_function(memoryview(function.body)[16:], function.buffers)(*args)
+    return load_function(memoryview(function.body)[16:])(*args)
 
 
 def test_the_same_task_is_found_again(table):
@@ -229,3 +229,38 @@ def test_a_function_is_sent_once_a_connection(kernel, paper):
         channel.submit(abs, -2)
     assert list(channel) == [2] * 40
     assert paper.count(Kind.FUNCTION) <= 2 * 2
+
+
+def test_portable_functions(table):
+    """For workers yet to come: as source where there is any, though all could load bytecode."""
+    function = table.find_portable(lambda: 3)
+    assert not function.bytecode
+    assert value(function) == 3
+    space = {"__name__": "__main__"}
+    exec("def f():\n    return 4\n", space)
+    assert table.find_portable(space["f"]).bytecode
+
+
+def test_closures_of_one_function_share_an_estimate(table):
+    """A lambda that is made anew for each task is not unknown each time."""
+
+    def make(n):
+        return lambda: n
+
+    one, two = table.find(make(1)), table.find(make(2))
+    assert one is not two
+    assert one.estimate is two.estimate
+    assert one.estimate is not table.find(lambda: 1).estimate
+
+
+def test_other_workers(table):
+    """When workers come that cannot load bytecode, what was found before is shipped again."""
+
+    def f():
+        return 5
+
+    assert table.find(f).bytecode
+    table.adapt(bytecode=False, mixed=False)
+    assert not table.find(f).bytecode
+    table.adapt(bytecode=True, mixed=False)
+    assert table.find(f).bytecode

@@ -219,21 +219,3 @@ def test_results_above_the_limit_of_a_server(paper, connect):
         channel.submit(len, bytes(100_001))
     channel.submit(len, bytes(99_000))
     assert channel.receive() == 99_000
-
-
-def test_a_worker_of_another_interpreter(paper, connect):
-    """What would go as bytecode is refused at submit; the error names the worker and a way out."""
-    paper.hello = {"magic": "00", "implementation": "other", "python": (3, 99, 1)}
-    kernel = connect()
-    channel = kernel.make_channel()
-    for task, args in ((lambda: 1, ()), (len, ([lambda: 1],))):
-        with pytest.raises(farm.SerializationError) as caught:
-            channel.submit(task, *args)
-        text = str(caught.value)
-        assert f"worker 1 at {paper.address} (other 3.99.1) cannot load" in text
-        assert "put it into a module that the servers have, or run the same Python there" in text
-    with pytest.raises(farm.SerializationError):
-        kernel.broadcast_task(lambda: 1)
-    assert len(channel) == 0
-    channel.submit(abs, -1)
-    assert channel.receive() == 1

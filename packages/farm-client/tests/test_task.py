@@ -78,7 +78,7 @@ def test_a_task_that_can_be_imported_goes_by_name(monkeypatch):
     table = FunctionTable(5)
     assert table.find(remote) is table.find(remote)
     monkeypatch.setattr(place, "_index", 0)
-    assert load_function(shipped.body, ())(2) is HELD
+    assert load_function(shipped.body)(2) is HELD
 
 
 def test_a_task_of_a_function_that_can_be_imported():
@@ -102,4 +102,4 @@ def test_a_task_that_cannot_be_imported_is_sent_again_when_it_changed():
     n = 2
     two = table.find(local)
     assert two is not one
-    assert load_function(memoryview(two.body)[16:], two.buffers)() == 2
+    assert load_function(memoryview(two.body)[16:])() == 2

@@ -9,7 +9,6 @@ from array import array
 import pytest
 
 from farm_common.errors import FarmError, InvalidTaskError
-from farm_common.interpreter import own_bytecode
 from farm_common.parts import (
     MISSING,
     CallPart,
@@ -28,9 +27,16 @@ from farm_common.parts import (
     SortPart,
     make_array,
     make_ndarray,
+    pack_failures_by,
 )
-from farm_common.shipping import Shared, load_function, ship_function, unpack_exception
-from farm_common.shipping.functions import task_name
+from farm_common.shipping import (
+    Shared,
+    load_function,
+    pack_exception,
+    ship_function,
+    unpack_exception,
+)
+from farm_common.shipping.tasks import task_name
 
 seen = []
 
@@ -82,14 +88,14 @@ _stands = Only(_inner)
 def run(runner, *parts):
     """The runner's answer, after it travelled."""
     shipped = ship_function(runner, 5)
-    return load_function(shipped.body, [bytes(b) for b in shipped.buffers])(*parts)
+    return load_function(shipped.body)(*parts)
 
 
 def report(failure):
     """What a failure says, and of which element."""
     assert type(failure) is Failure
     failure = pickle.loads(pickle.dumps(failure, 5))
-    return failure.index, unpack_exception(failure.body, failure.bytecode is None)[0]
+    return failure.index, unpack_exception(failure.body, True)[0]
 
 
 PARTS = [[1, 2], (1, 2), range(1, 3), array("b", [1, 2]), b"\1\2"]
@@ -384,11 +390,22 @@ def test_arrays_where_there_is_numpy():
     assert make_ndarray(np.dtype("f4"), [1, 2]).dtype == np.float32
 
 
-def test_a_failure_says_who_may_load_it():
-    """An exception of importable parts may be loaded anywhere, one with code only by equals."""
+def test_who_packs_failures():
+    """A worker, which knows what its client can load; the task's frames come first."""
+    packed = []
 
-    class Local(Exception):
-        pass
+    def pack(error, skip):
+        packed.append((error, skip))
+        return pack_exception(error, 5, skip)
 
-    for error, expected in ((ValueError(1), None), (Local(1), own_bytecode())):
-        assert Failure(error, 0).bytecode == expected
+    pack_failures_by(pack)
+    try:
+        failure = MapPart(picky)([3])
+    finally:
+        pack_failures_by(None)
+    ((error, skip),) = packed
+    assert type(error) is KeyError
+    assert skip == 1
+    assert report(failure) == (0, "KeyError: 'three'")
+    MapPart(picky)([3])
+    assert len(packed) == 1

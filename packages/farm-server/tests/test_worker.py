@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import socket
 import struct
+import sys
 
 import pytest
 
@@ -12,6 +14,7 @@ from farm_common.errors import ProtocolError
 from farm_common.frames import Flag, FrameReader, Kind, encode_frame
 from farm_common.security import PlainLayer
 from farm_common.shipping import Shared, pack, ship_function, unpack, unpack_exception
+from farm_common.shipping.modules import GivenModule, pack_changes, pack_module
 from farm_common.states import Role, State
 from farm_common.stream import Stream
 from farm_common.testing import client_hello
@@ -36,7 +39,6 @@ class Client:
             Kind.FUNCTION,
             shipped.ident + shipped.body,
             flags=Flag.BYTECODE if shipped.bytecode else 0,
-            buffers=shipped.buffers,
         )
         return shipped.ident
 
@@ -298,3 +300,70 @@ def test_warming_up_leaves_nothing(monkeypatch):
     warm_up(rounds=3)
     if before is not None:
         assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_forgetting_functions(client):
+    """When modules have changed, functions are to be sent again: a task that names an old one
+    fails."""
+    function = client.function(abs)
+    client.task(function, 1, -1)
+    client.send(Kind.FORGET, pack_changes({"helper": "/helper.py"}))
+    client.task(function, 2, -1)
+    client.function(abs)
+    client.task(function, 3, -1)
+    got = results(client.serve())
+    assert (got[1], got[3]) == (1, 1)
+    assert "function was not received" in got[2]
+
+
+def test_an_answer_that_nobody_waits_for(client):
+    """Is skipped: whoever asked has given up."""
+    client.send(Kind.MODULE, pack_module(GivenModule("none")), ident=9)
+    client.task(client.function(abs), 1, -1)
+    assert results(client.serve()) == {1: 1}
+
+
+@pytest.fixture
+def importing(client):
+    """A client that gives modules; what its worker imported is forgotten."""
+    importer = client.worker.share_modules(client_hello())
+    yield client
+    importer.uninstall()
+    for name in [name for name in sys.modules if name.startswith("zz_")]:
+        del sys.modules[name]
+
+
+def test_why_a_module_is_missing(importing, monkeypatch):
+    """The error that leaves the worker says it; the one that the task catches is the usual one."""
+    monkeypatch.setattr(
+        importing.worker._importer, "_ask", lambda name: GivenModule("none", reason="has none")
+    )
+
+    def task():
+        try:
+            import zz_missing
+        except ImportError as error:
+            return str(error)
+        return zz_missing
+
+    importing.task(importing.function("zz_missing:function"), 1)
+    importing.task(importing.function(task), 2)
+    got = results(importing.serve())
+    assert re.fullmatch(
+        r"ModuleNotFoundError: No module named 'zz_missing' on worker .* \(\w+ 3\.\d+\.\d+\), "
+        r"and the client has none",
+        got[1],
+    )
+    assert got[2] == "No module named 'zz_missing'"
+
+
+def test_a_module_for_an_argument(importing, monkeypatch):
+    """Unpacking arguments imports, too."""
+    text = "class Value:\n    number = 3\n"
+    monkeypatch.setattr(
+        importing.worker._importer, "_ask", lambda name: GivenModule("module", "", text)
+    )
+    pickled = b"\x80\x05czz_values\nValue\n."
+    get = importing.function("builtins:getattr")
+    importing.send(Kind.TASK, get + pickled[:-1] + b"\x8c\x06number\x86}\x86.", ident=1, count=1)
+    assert results(importing.serve()) == {1: 3}

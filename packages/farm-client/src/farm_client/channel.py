@@ -9,7 +9,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from farm_common.errors import KernelEndedError
-from farm_common.shipping.functions import Task
+from farm_common.shipping.exceptions import fresh
+from farm_common.shipping.tasks import Task
 
 from .job import Job
 
@@ -88,7 +89,7 @@ class Channel:
                 if self._capacity is not None:
                     engine.notify()
                 if type(result) is _Failure:
-                    raise _again(result.error)
+                    raise fresh(result.error)
                 return result, True
             remaining = None if deadline is None else max(0.0, deadline - monotonic())
             if not engine.wait(lambda: results or give_up(), remaining) and not results:
@@ -157,7 +158,7 @@ def receive_result(channel: Channel) -> Any:
             pass  # another receiver was faster
         else:
             if type(result) is _Failure:
-                raise _again(result.error)
+                raise fresh(result.error)
             return result
     result, _ = channel._next(None)
     return result
@@ -189,8 +190,3 @@ def do_fast_receives(channel: Channel, count: int) -> Iterator[Any]:
     """
     for _ in range(count):
         yield receive_result(channel)
-
-
-def _again(error: BaseException) -> BaseException:
-    """The error, free of the traceback of an earlier receiver."""
-    return error.with_traceback(None)

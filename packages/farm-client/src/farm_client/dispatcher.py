@@ -14,6 +14,7 @@ from typing import Callable, Optional
 from farm_common.errors import WorkerLostError
 from farm_common.frames import Buffer
 
+from .demand import Demand
 from .job import Job
 from .link import Link
 from .poller import READ, WRITE, Poller
@@ -52,6 +53,7 @@ class Dispatcher:
         self.low: deque[Job] = deque()
         self.suspects: deque[Job] = deque()  # a worker died under them: one at a time
         self.homeless: dict[int, deque[Job]] = {}  # for workers that are not connected
+        self.choosy: dict[Demand, deque[Job]] = {}  # for workers that can load what they bring
 
     def send_alone(self, job: Job) -> bool:
         """Send a task with plain arguments at once, if nothing waits and a worker is idle.
@@ -76,8 +78,49 @@ class Dispatcher:
             pass  # reading will tell
         return True
 
+    def put(self, job: Job, low: bool) -> int:
+        """Queue a task; return how many tasks its queue has now."""
+        if job.demand is not None:
+            queue = self.choosy.setdefault(job.demand, deque())
+        else:
+            queue = self.low if low else self.queue
+        queue.append(job)
+        return len(queue)
+
+    def sift(self, demand: Callable[[Job], Optional[Demand]]) -> None:
+        """Look again at what queued tasks demand, as other workers have come."""
+        for queue in (self.queue, self.low, self.suspects):
+            for job in list(queue):
+                job.demand = demand(job)
+                if job.demand is not None:
+                    queue.remove(job)
+                    self.choosy.setdefault(job.demand, deque()).append(job)
+
+    def reject(self, demand: Demand, error: BaseException) -> None:
+        """Fail the tasks with a demand that no worker meets any more."""
+        self._fail(self.choosy.pop(demand, ()), error)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any task waits for a worker."""
+        return bool(self.queue or self.choosy or self.suspects or self.low)
+
+    def _fill_choosy(self) -> None:
+        """Send what not every worker can run to those that can; others wait no longer for it."""
+        for demand, queue in list(self.choosy.items()):
+            for link in [*self.idle, *self.partial]:
+                if queue and link.room and link.can_run(demand):
+                    share = -(-len(queue) // (len(self.idle) + len(self.partial)))
+                    self.drop(link)
+                    self._send(link, queue, share)
+                    self.offer(link)
+            if not queue:
+                del self.choosy[demand]
+
     def fill(self) -> None:
         """Send queued tasks to the links that have room."""
+        if self.choosy:
+            self._fill_choosy()
         passed: list[Link] = []
         while True:
             queue = self.suspects or self.queue or self.low
@@ -220,6 +263,8 @@ class Dispatcher:
                 job.sink.restart(job)
             if job.pin >= 0:
                 self.homeless.setdefault(link.index, deque()).appendleft(job)
+            elif job.demand is not None:
+                self.choosy.setdefault(job.demand, deque()).appendleft(job)
             elif job.attempts:
                 self.suspects.appendleft(job)
             else:
@@ -228,7 +273,7 @@ class Dispatcher:
     def withdraw(self, chosen: Callable[[Job], bool]) -> int:
         """Take some tasks off the queues; return how many there were."""
         taken = 0
-        for queue in (self.suspects, self.queue, self.low):
+        for queue in (self.suspects, self.queue, self.low, *self.choosy.values()):
             kept = [job for job in queue if not chosen(job)]
             if len(kept) < len(queue):
                 taken += len(queue) - len(kept)
@@ -238,7 +283,8 @@ class Dispatcher:
 
     def take_all(self) -> list[Job]:
         """Give up all tasks that wait."""
-        queues = [self.suspects, self.queue, self.low, *self.homeless.values()]
+        queues = [self.suspects, self.queue, self.low]
+        queues += [*self.homeless.values(), *self.choosy.values()]
         jobs = [job for queue in queues for job in queue]
         for queue in queues:
             queue.clear()

@@ -32,14 +32,17 @@ from farm_common.shipping import (
     unpack,
     unpack_exception,
 )
-from farm_common.shipping.functions import Task
+from farm_common.shipping.tasks import Task
 
 from . import interrupts
+from .demand import Demand
 from .dispatcher import Dispatcher
 from .function import Function, FunctionTable
 from .handover import Handover, Waiter, note_fork
 from .interrupts import protected
 from .job import Job, Sink
+from .lender import Lender
+from .library import Library
 from .link import Link
 from .options import current_options
 from .output import Printer
@@ -72,19 +75,29 @@ class Engine(Handover):
         on_loss: Called with a link and the error when its connection is lost, with the engine's
             lock held; whoever takes care calls `recover`.
         printer: Shows the output of tasks.
+        library: The modules that workers may be given.
     """
 
-    def __init__(self, on_loss: Callable[[Link, BaseException], None], printer: Printer) -> None:
+    def __init__(
+        self,
+        on_loss: Callable[[Link, BaseException], None],
+        printer: Printer,
+        library: Library,
+    ) -> None:
         super().__init__()
         self._on_loss = on_loss
         self._printer = printer
         self._dispatcher = Dispatcher(self._poller, self._fail)
+        self._library = library
+        self._lender = Lender(library, self._dispatcher.transmit)
         self._links: dict[int, Link] = {}  # by descriptor
         self._limbo: set[Link] = set()  # lost, and not yet recovered
         self._functions = FunctionTable(protocol=5)
         self._shared: set[bytes] = set()  # the ids of shared values that can travel
         self._frame_limit = 1 << 62
-        self._foreign: Optional[str] = None  # a worker that cannot load our bytecode
+        self._crew = object()  # another one whenever workers come or go
+        self._picky = False  # whether some worker cannot load our bytecode
+        self._absent: set[int] = set()  # the indices of workers that are to be replaced
         self._submitted_at = 0.0
         _engines.add(self)
 
@@ -111,9 +124,20 @@ class Engine(Handover):
                     continue
                 parcel = self._pack(function, args, keywords)
                 break
-        if function.size > self._frame_limit or function.shared or function.bytecode:
+        if function.largest > self._frame_limit or function.shared:
             self._check_function(function)
-        job = Job(function, args if parcel is None else (), parcel, current_options(), sink)
+        demand: Optional[Demand] = None
+        if self._picky:
+            if parcel is None and function.crew is self._crew:
+                demand = function.demand  # as it was found for the same workers
+            else:
+                with self._lock:
+                    demand = self._demand(function, parcel)
+                    if parcel is None:
+                        function.demand, function.crew = demand, self._crew
+        job = Job(
+            function, args if parcel is None else (), parcel, current_options(), sink, -1, demand
+        )
         self._enqueue(job)
         if parcel is not None and parcel.buffers:
             self._own(job)
@@ -126,28 +150,28 @@ class Engine(Handover):
         dispatcher = self._dispatcher
         step = False
         try:
+            now = perf_counter()
+            hurry = now - self._submitted_at < _HURRY
+            if not hurry and now > self._library.due:
+                self._lend_anew()
             with self._lock:
                 if self.ended is not None:
                     raise KernelEndedError(self.ended)
                 self.unfinished += 1
                 sink.pending += 1
-                now = perf_counter()
-                hurry = now - self._submitted_at < _HURRY
                 self._submitted_at = now
                 alone = parcel is None and options is None and not (hurry or dispatcher.queue)
-                if alone and dispatcher.send_alone(job):
+                if alone and job.demand is None and dispatcher.send_alone(job):
                     # Sending may wake the worker right here: what that takes is not the
                     # submitter's.
                     self._submitted_at = perf_counter()
                     self._activity += 1
                     self._brief = self.unfinished == 1 and job.cost < _BRIEF
                 else:
-                    low = options is not None and options.low
-                    queue = dispatcher.low if low else dispatcher.queue
-                    queue.append(job)
+                    length = dispatcher.put(job, options is not None and options.low)
                     # A large argument that is not sent now has to be copied.
                     large = parcel is not None and bool(parcel.buffers)
-                    step = self._send_soon(len(queue), hurry and not large)
+                    step = self._send_soon(length, hurry and not large)
             if step:
                 self._step()
             if self._calls:
@@ -195,6 +219,9 @@ class Engine(Handover):
             KernelEndedError: The kernel has ended.
         """
         parcel = job.parcel = self.pack(job.function, args)
+        if self._picky:
+            with self._lock:
+                job.demand = self._demand(job.function, parcel)
         size = len(parcel.body) + sum(map(len, parcel.buffers))
         self._enqueue(job)
         return size
@@ -209,6 +236,10 @@ class Engine(Handover):
         with self._lock:
             if self.ended is not None:
                 raise KernelEndedError(self.ended)
+            if job.demand is not None:
+                for link in links:
+                    if not link.can_run(job.demand):
+                        raise self._unmet(job.demand, job.function, job.parcel, link)
             for link, sink in zip(links, sinks):
                 pinned = Job(job.function, job.args, job.parcel, job.options, sink, link.index)
                 self.unfinished += 1
@@ -216,35 +247,45 @@ class Engine(Handover):
                 self._dispatcher.pin(link, pinned)
             self._notify(None)
 
-    def prepare(self, task: Task, args: tuple[Any, ...], keywords: dict[str, Any]) -> Job:
-        """A job that is not queued: for `pin`."""
-        function = self._functions.find(task)
-        return Job(function, (), self._pack(function, args, keywords), current_options(), None)
+    def prepare(
+        self, task: Task, args: tuple[Any, ...], keywords: dict[str, Any], lasting: bool = False
+    ) -> Job:
+        """A job that is not queued: for `pin`; a `lasting` one also for workers yet to come."""
+        self._lend_anew()
+        functions = self._functions
+        function = functions.find_portable(task) if lasting else functions.find(task)
+        parcel = self._pack(function, args, keywords)
+        with self._lock:
+            demand = self._demand(function, parcel)
+        return Job(function, (), parcel, current_options(), None, demand=demand)
 
     def _pack(self, function: Function, args: tuple[Any, ...], keywords: dict[str, Any]) -> Parcel:
-        parcel = pack_arguments(args, keywords, self._functions.protocol, function.name)
+        functions = self._functions
+        protocol, name = functions.protocol, function.name
+        try:
+            parcel = pack_arguments(args, keywords, protocol, name, functions.bytecode)
+        except SerializationError:
+            if not functions.mixed:
+                raise
+            parcel = pack_arguments(args, keywords, protocol, name)  # for those that can load it
         size = len(parcel.body) + sum(map(len, parcel.buffers)) + len(function.ident)
         if size > self._frame_limit:
             raise SerializationError(
                 f"the arguments of {function.name} have {size} bytes, and a server of this kernel "
                 f"takes {self._frame_limit} at most: send them in parts"
             )
-        if parcel.bytecode and self._foreign is not None:
-            raise self._no_bytecode(f"an argument of {function.name}")
         if parcel.shared:
             self._check_shared(parcel.shared)
         return parcel
 
     def _check_function(self, function: Function) -> None:
         """Raise `SerializationError` if a function cannot travel to all workers."""
-        if function.size > self._frame_limit:
+        if function.largest > self._frame_limit:
             raise SerializationError(
-                f"task {function.name} has {function.size} bytes with all that it captured, and a "
+                f"task {function.name} has {function.largest} bytes with all that it captured, and a "
                 f"server of this kernel takes {self._frame_limit} at most: use less of it, or "
                 f"farm.shared in parts"
             )
-        if function.bytecode and self._foreign is not None:
-            raise self._no_bytecode(function.name)
         self._check_shared(function.shared)
 
     def _check_shared(self, values: Sequence[Shared[Any]]) -> None:
@@ -252,7 +293,8 @@ class Engine(Handover):
         for shared in values:
             if shared.ident in self._shared:
                 continue
-            parcel = pack(shared.value, self._functions.protocol, "a shared value")
+            functions = self._functions
+            parcel = pack(shared.value, functions.protocol, "a shared value", functions.bytecode)
             size = len(parcel.body) + sum(map(len, parcel.buffers)) + len(shared.ident)
             if size > self._frame_limit:
                 raise SerializationError(
@@ -272,12 +314,75 @@ class Engine(Handover):
                 if segments:
                     self._dispatcher.transmit(link, segments)
 
-    def _no_bytecode(self, what: str) -> SerializationError:
+    # what not every worker can run
+
+    def _demand(self, function: Function, parcel: Optional[Parcel]) -> Optional[Demand]:
+        """What a task demands of a worker; None if all can run it. With the lock held.
+
+        Raises:
+            SerializationError: No worker can.
+        """
+        if not self._picky:
+            return None
+        bytecode, minimum = function.bytecode, function.minimum
+        if parcel is not None:
+            bytecode = bytecode or parcel.bytecode
+            minimum = max(minimum, parcel.minimum)
+        demand = Demand(bytecode, minimum)
+        able = [link.can_run(demand) for link in self._links.values()]
+        if all(able):
+            return None
+        if not (any(able) or self._absent):
+            raise self._unmet(demand, function, parcel)
+        return demand
+
+    def _demand_of(self, job: Job) -> Optional[Demand]:
+        try:
+            return self._demand(job.function, job.parcel)
+        except SerializationError:
+            return Demand(job.function.bytecode, job.function.minimum)
+
+    def _unmet(
+        self,
+        demand: Demand,
+        function: Function,
+        parcel: Optional[Parcel],
+        link: Optional[Link] = None,
+    ) -> SerializationError:
+        """Why a worker cannot run a task; of none that is given, the first that cannot."""
+        if link is None:
+            link = next(link for link in self._links.values() if not link.can_run(demand))
+        if link.python_version < demand.minimum:
+            newest = function.newest
+            if parcel is not None and parcel.minimum > function.minimum:
+                newest = parcel.newest
+            return SerializationError(
+                f"{newest} is in the syntax of Python {'.'.join(map(str, demand.minimum))}, and "
+                f"{link.label} runs {link.python}: write it in older syntax, or use a newer Python "
+                f"there"
+            )
         return SerializationError(
-            f"{what} is not importable there, so it would travel as bytecode, which "
-            f"{self._foreign} cannot load: put it into a module that the servers have, or run the "
-            "same Python there"
+            f"task {function.name} travels as bytecode, which {link.label}, {link.python}, cannot "
+            f"load: define it in a file, or run the same Python there"
         )
+
+    def _adapt(self) -> None:
+        """Ship from now on for the workers that there are now; with the lock held."""
+        same = [link.same_bytecode for link in self._links.values()]
+        self._crew = object()
+        if same:
+            self._picky = not all(same)
+            self._functions.adapt(bytecode=all(same), mixed=self._picky and any(same))
+
+    def _strand(self) -> None:
+        """Fail the tasks that no worker will ever run, now that other workers have come."""
+        dispatcher = self._dispatcher
+        if self._absent or not self._links:
+            return
+        for demand, queue in list(dispatcher.choosy.items()):
+            if not any(link.can_run(demand) for link in self._links.values()):
+                job = queue[0]
+                dispatcher.reject(demand, self._unmet(demand, job.function, job.parcel))
 
     def _own(self, job: Job) -> None:
         """Make sure that a task's large arguments are those of the moment it was submitted.
@@ -346,6 +451,8 @@ class Engine(Handover):
                 self._fill()
                 if self._leader is not None:
                     self._notify(waiter)
+        if self._lender.questions:
+            self._lender.answer(self._lock)
         if self._calls:
             self._call_back()
         if interrupts.pending:
@@ -379,9 +486,8 @@ class Engine(Handover):
         return arrived, lost
 
     def _fill(self) -> None:
-        dispatcher = self._dispatcher
-        if dispatcher.queue or dispatcher.suspects or dispatcher.low:
-            dispatcher.fill()
+        if self._dispatcher.waiting:
+            self._dispatcher.fill()
 
     def _flush(self, link: Link) -> None:
         try:
@@ -407,6 +513,8 @@ class Engine(Handover):
         kind, flags = happening.kind, happening.flags
         if kind == Kind.OUTPUT:
             self._printer.show(link.index, happening)
+            return None
+        if kind == Kind.IMPORT:
             return None
         if self._printer.tails:
             self._printer.finish(link.index)
@@ -466,6 +574,8 @@ class Engine(Handover):
                 if call is not None:
                     self._calls.append(call)
             self._dispatcher.offer(link)
+        elif kind == Kind.IMPORT:
+            self._lender.ask(link, happening)
         elif kind == Kind.PING:
             self._dispatcher.transmit(
                 link, link.stream.connection.send(Kind.PONG, ident=happening.ident)
@@ -484,6 +594,10 @@ class Engine(Handover):
                 if call is not None:
                     self._calls.append(call)
 
+    def _lend_anew(self) -> None:
+        """Have modules that have changed sent again to the workers that ask for them."""
+        self._lender.look(self._lock, self._links.values)
+
     # links
 
     def add(self, link: Link, setup: Iterable[Job] = ()) -> None:
@@ -496,15 +610,17 @@ class Engine(Handover):
             self._poller.add(link.descriptor)
             self._frame_limit = min(self._frame_limit, link.hello.frame_limit)
             self._functions.protocol = min(self._functions.protocol, link.protocol)
-            if not link.same_bytecode:
-                python = ".".join(map(str, link.hello.python))
-                self._foreign = f"{link.label} ({link.hello.implementation} {python})"
+            self._absent.discard(link.index)
+            self._adapt()
+            if self._picky:
+                self._dispatcher.sift(self._demand_of)
             for job in setup:
                 assert job.sink is not None
                 job.sink.pending += 1
                 self.unfinished += 1
                 link.pinned.append(job)
             self._dispatcher.settle(link)
+            self._strand()
             self._fill()
             self._notify(None)
             self._start_pump()
@@ -520,6 +636,8 @@ class Engine(Handover):
                 self._dispatcher.requeue(
                     link, None, "the worker was removed from the kernel", charge=False
                 )
+            self._absent.discard(link.index)
+            self._strand()
             self._dispatcher.evict(
                 link, KernelEndedError(f"{link.label} was removed from the kernel")
             )
@@ -533,6 +651,7 @@ class Engine(Handover):
             return
         self._forget(link)
         self._limbo.add(link)
+        self._absent.add(link.index)
         _log.info("lost %s: %s", link.label, error)
         self._on_loss(link, error)
 
@@ -545,14 +664,7 @@ class Engine(Handover):
         except (OSError, KeyError, ValueError):
             pass  # the descriptor is closed
         link.stream.close()
-        self._foreign = next(
-            (
-                f"{other.label} ({other.hello.implementation})"
-                for other in self._links.values()
-                if not other.same_bytecode
-            ),
-            None,
-        )
+        self._adapt()
 
     def recover(self, link: Link, last: Optional[int], reason: str) -> None:
         """Have the tasks of a lost link run elsewhere.
@@ -583,6 +695,7 @@ class Engine(Handover):
             if self.ended is not None:
                 return
             self.ended = reason
+            self._library.close()
             error = KernelEndedError(reason)
             self._fail(self._dispatcher.take_all(), error)
             for link in (*self._links.values(), *self._limbo):

@@ -11,9 +11,11 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
-from farm_common.shipping import Capture, Shared, ShippedFunction, ship_function
-from farm_common.shipping.functions import Task, task_function, travels_by_name
+from farm_common.errors import SerializationError
+from farm_common.shipping import Blob, Capture, Shared, ShippedFunction, ship_function
+from farm_common.shipping.tasks import Task, task_function, travels_by_name
 
+from .demand import Demand
 from .scheduler import Estimate
 
 __all__ = ["Function", "FunctionTable"]
@@ -27,27 +29,38 @@ class Function:
 
     __slots__ = (
         "__weakref__",
+        "blobs",
         "body",
-        "buffers",
         "bytecode",
+        "crew",
+        "demand",
         "estimate",
         "ident",
+        "largest",
+        "minimum",
         "name",
+        "newest",
         "shared",
         "size",
     )
 
-    def __init__(self, shipped: ShippedFunction) -> None:
+    def __init__(self, shipped: ShippedFunction, estimate: Estimate) -> None:
         self.ident = shipped.ident
         self.body = shipped.ident + shipped.body
-        # Copies: a captured array may change before the function is sent to the last worker.
-        self.buffers = [bytes(buffer) for buffer in shipped.buffers]
+        self.blobs: Sequence[Blob] = shipped.blobs
         self.bytecode = shipped.bytecode
         self.shared: Sequence[Shared[Any]] = shipped.shared
         self.name = shipped.name
-        self.estimate = Estimate()
+        self.minimum = shipped.minimum
+        self.newest = shipped.newest
+        self.estimate = estimate
+        # What it demands of workers, and for which workers that was found out.
+        self.demand: Optional[Demand] = None
+        self.crew: object = None
         #: How many bytes it takes on a server.
-        self.size = len(self.body) + sum(map(len, self.buffers))
+        self.size = len(self.body)
+        #: The size of the largest frame that it takes, without its header.
+        self.largest = max([self.size, *(len(blob.body) for blob in self.blobs)])
 
 
 class _Entry:
@@ -64,14 +77,28 @@ class FunctionTable:
 
     Args:
         protocol: The pickle protocol that all servers read.
+
+    Attributes:
+        bytecode: Whether all workers can load this interpreter's bytecode; else source is sent.
+        mixed: Whether only some can.
     """
 
     def __init__(self, protocol: int) -> None:
         self.protocol = protocol
+        self.bytecode = True
+        self.mixed = False
         self._by_task: dict[int, _Entry] = {}
         self._by_name: dict[str, Function] = {}
+        self._estimates: dict[types.CodeType, Estimate] = {}
         # Weak: what was captured may be large, and be captured only once.
         self._by_ident: weakref.WeakValueDictionary[bytes, Function] = weakref.WeakValueDictionary()
+
+    def adapt(self, bytecode: bool, mixed: bool) -> None:
+        """Ship for other workers from now on; see the attributes."""
+        self.mixed = mixed
+        if self.bytecode is not bytecode:
+            self.bytecode = bytecode
+            self._by_task.clear()
 
     def find(self, task: Task) -> Function:
         """The function to send for `task`, as it is now.
@@ -96,11 +123,20 @@ class FunctionTable:
         by_name = travels_by_name(task)
         inner = task_function(task)
         capture = Capture(inner) if type(inner) is types.FunctionType and not by_name else None
-        shipped = ship_function(task, self.protocol)
+        bytecode = self.bytecode
+        code = getattr(inner, "__code__", None)
+        try:
+            shipped = ship_function(task, self.protocol, bytecode)
+        except SerializationError:
+            if not self.mixed:
+                raise
+            shipped = ship_function(task, self.protocol)  # for those that can load it
         function = self._by_ident.get(shipped.ident)
         if function is None:
-            function = Function(shipped)
+            function = Function(shipped, self._estimate(code))
             self._by_ident[shipped.ident] = function
+        if self.bytecode is not bytecode:
+            return function  # workers came or went just now: let nobody find it again
         if isinstance(task, str):
             _bound(self._by_name)
             self._by_name[task] = function
@@ -109,6 +145,26 @@ class FunctionTable:
         elif capture is not None and capture.stable:
             self._remember(task, function, capture)
         return function
+
+    def find_portable(self, task: Task) -> Function:
+        """`find`, for workers that are not known yet: as source, where there is any."""
+        if not self.bytecode:
+            return self.find(task)
+        try:
+            shipped = ship_function(task, self.protocol, bytecode=False)
+        except SerializationError:
+            return self.find(task)
+        return Function(shipped, Estimate())
+
+    def _estimate(self, code: Any) -> Estimate:
+        """How long tasks take that run this code: as other closures of it do."""
+        if not isinstance(code, types.CodeType):
+            return Estimate()
+        estimate = self._estimates.get(code)
+        if estimate is None:
+            _bound(self._estimates)
+            estimate = self._estimates[code] = Estimate()
+        return estimate
 
     def _remember(self, task: Any, function: Function, capture: Optional[Capture]) -> None:
         by_task, key = self._by_task, id(task)

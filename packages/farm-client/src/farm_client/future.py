@@ -15,6 +15,7 @@ from concurrent.futures._base import (
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from farm_common.errors import FarmError
+from farm_common.shipping.exceptions import fresh
 
 from .job import Job
 
@@ -114,10 +115,8 @@ class Future(futures.Future):  # type: ignore[type-arg]
             return self._result
         error = self.exception(timeout)
         if error is not None:
-            try:
-                raise error
-            finally:
-                error = None  # the traceback refers to this frame
+            # A copy, so that no two who ask have a traceback in common.
+            raise fresh(error)
         return self._result
 
     def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:

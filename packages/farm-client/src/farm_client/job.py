@@ -6,6 +6,7 @@ from typing import Any, Callable, Optional, Protocol
 
 from farm_common.shipping import Parcel
 
+from .demand import Demand
 from .function import Function
 from .options import Options
 
@@ -49,9 +50,20 @@ class Job:
         attempts: How often the task was started on a worker that died since.
         cost: What it was expected to take when it was sent, in microseconds; -1 before that.
         pin: The index of the only worker that may run it, -1 when any may.
+        demand: What it demands of a worker; None when any may run it.
     """
 
-    __slots__ = ("args", "attempts", "cost", "function", "options", "parcel", "pin", "sink")
+    __slots__ = (
+        "args",
+        "attempts",
+        "cost",
+        "demand",
+        "function",
+        "options",
+        "parcel",
+        "pin",
+        "sink",
+    )
 
     def __init__(
         self,
@@ -61,6 +73,7 @@ class Job:
         options: Optional[Options],
         sink: Optional[Sink],
         pin: int = -1,
+        demand: Optional[Demand] = None,
     ) -> None:
         self.function = function
         self.args = args
@@ -70,3 +83,4 @@ class Job:
         self.attempts = 0
         self.cost = -1.0
         self.pin = pin
+        self.demand = demand

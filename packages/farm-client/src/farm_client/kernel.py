@@ -6,6 +6,7 @@ import atexit
 import functools
 import logging
 import math
+import sys
 import threading
 import weakref
 from collections.abc import Iterable, Sequence
@@ -23,13 +24,15 @@ from farm_common.errors import (
 )
 from farm_common.place import worker_index
 from farm_common.security import Authenticator, NoAuth
-from farm_common.shipping.functions import Task
+from farm_common.shipping.source import remember
+from farm_common.shipping.tasks import Task
 
 from . import interrupts
 from .channel import Channel
 from .engine import Engine
 from .future import Future
 from .job import Job
+from .library import Library
 from .link import Link
 from .options import Category
 from .output import Printer
@@ -75,7 +78,7 @@ class Kernel:
         name: For people: servers show it.
     """
 
-    def __init__(self, name: str, auth: Authenticator, output: str) -> None:
+    def __init__(self, name: str, auth: Authenticator, output: str, library: Library) -> None:
         self.name = name
         self._auth = auth
         self._output = output
@@ -84,7 +87,7 @@ class Kernel:
         self._setup: list[Job] = []
         self._tokens: dict[int, list[Token[Optional[Kernel]]]] = {}  # by thread
         self._changing = threading.Lock()  # add and remove take turns
-        self._engine = Engine(self._lost, Printer())
+        self._engine = Engine(self._lost, Printer(), library)
         _kernels.add(self)
 
     # what it is
@@ -143,7 +146,7 @@ class Kernel:
         Raises:
             TaskExecutionError: The task failed on a worker; it is then not kept for later.
         """
-        job = self._engine.prepare(task, args, kwargs)
+        job = self._engine.prepare(task, args, kwargs, lasting=True)
         parcel = job.parcel
         if parcel is not None and parcel.buffers:  # theirs may change until they are sent again
             job.parcel = parcel._replace(buffers=[bytearray(b) for b in parcel.buffers])
@@ -324,6 +327,7 @@ def make_kernel(
     name: str = "farm-client",
     auth: Optional[Authenticator] = None,
     timeout: Optional[float] = None,
+    modules: Union[str, Iterable[str], None] = "auto",
     output: str = "forward",
 ) -> Kernel:
     """Connect to servers and make a kernel of their workers.
@@ -338,6 +342,10 @@ def make_kernel(
         name: For people: servers show it.
         auth: The security mechanism; the servers must have been started with the same.
         timeout: How many seconds to wait for all addresses; None: for ever.
+        modules: Which modules tasks may import that the servers do not have, and that are sent
+            to them for it. ``"auto"``: your own, that is all but the standard library and what is
+            installed in a ``site-packages``. A list of names: these, and what is in them, wherever
+            they are. None: none.
         output: What becomes of what tasks print: ``"forward"`` shows it here, ``"server"`` leaves
             it with the server, ``"discard"`` drops it.
 
@@ -345,7 +353,7 @@ def make_kernel(
         AddressError: An address is malformed.
         KernelCreationError: An address did not answer in time; names each, and why.
         AuthError, ProtocolError: A server refused, or is no farm server; at once.
-        ValueError, TypeError: `timeout`, `output` or `auth` is not what it may be.
+        ValueError, TypeError: `timeout`, `modules`, `output` or `auth` is not what it may be.
     """
     if output not in _OUTPUTS:
         raise ValueError(f"output is one of {', '.join(map(repr, _OUTPUTS))}, not {output!r:.100}")
@@ -355,7 +363,11 @@ def make_kernel(
     if not places:
         raise ValueError("a kernel needs at least one address")
     limit = _checked(timeout)
-    kernel = Kernel(name, auth or NoAuth(), output)
+    script = sys.modules.get("__main__")
+    filename = getattr(script, "__file__", None)
+    if filename is not None:
+        remember(filename)  # its functions may be sent as source after it was edited
+    kernel = Kernel(name, auth or NoAuth(), output, Library(modules))
     if threading.current_thread() is threading.main_thread():
         interrupts.guard()
     try:

@@ -11,16 +11,17 @@ import pickle
 import struct
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from farm_common.connection import Happening
 from farm_common.errors import ProtocolError
 from farm_common.frames import Buffer, Flag, Kind, encode_frame
 from farm_common.handshake import ServerHello
-from farm_common.interpreter import bytecode_of, own_bytecode
-from farm_common.shipping import Shared, pack
+from farm_common.interpreter import shares_bytecode
+from farm_common.shipping import Blob, Shared, pack
 from farm_common.stream import Stream
 
+from .demand import Demand
 from .function import Function
 from .job import Job
 from .scheduler import DEPTH, MOST
@@ -34,6 +35,9 @@ _NO_KEYWORDS: dict[str, Any] = {}
 # What a worker may hold of functions before the oldest are released there.
 _FUNCTIONS = 1024
 _FUNCTION_BYTES = 64 << 20
+
+# What it may hold of large constants that functions captured.
+_BLOB_BYTES = 256 << 20
 
 #: How much one visit to a socket reads at most, in bytes: then the other links have their turn.
 _READ = 64 << 20
@@ -53,7 +57,7 @@ class Link:
         self.hello = hello
         self.label = label
         self.descriptor = stream.fileno()
-        self.same_bytecode = bytecode_of(hello) == own_bytecode()
+        self.same_bytecode = shares_bytecode(hello)
         self.protocol = min(hello.pickle, pickle.HIGHEST_PROTOCOL)
         self.inflight: dict[int, Job] = {}
         self.load = 0.0  # microseconds of work in flight
@@ -70,8 +74,26 @@ class Link:
         self.functions: dict[bytes, Function] = {}  # that the worker has, oldest first
         self._function_bytes = 0
         self._shared: set[bytes] = set()
+        self._blobs: dict[bytes, int] = {}  # sizes by id, the oldest first
+        self._blob_bytes = 0
 
     # sending
+
+    def can_run(self, demand: Demand) -> bool:
+        """Whether the worker can load what a task brings."""
+        return (self.same_bytecode or not demand.bytecode) and (
+            self.python_version >= demand.minimum
+        )
+
+    @property
+    def python_version(self) -> tuple[int, int]:
+        """The first two numbers of the worker's Python version."""
+        return self.hello.python[0], self.hello.python[1]
+
+    @property
+    def python(self) -> str:
+        """The worker's interpreter, for people: ``"cpython 3.11.7"``."""
+        return f"{self.hello.implementation} {'.'.join(map(str, self.hello.python))}"
 
     @property
     def usable(self) -> bool:
@@ -123,7 +145,7 @@ class Link:
         the link as it was.
         """
         function = jobs[0].function
-        new: list[Shared[Any]] = []
+        new: list[Union[Shared[Any], Blob]] = []
         known = function.ident in self.functions
         segments: list[Buffer] = []
         try:
@@ -131,8 +153,9 @@ class Link:
                 self._send_function(segments, new, function)
             segments += self._encode_task(new, jobs)
         except BaseException:
-            for shared in new:
-                self._shared.discard(shared.ident)
+            for item in new:
+                self._shared.discard(item.ident)
+                self._blob_bytes -= self._blobs.pop(item.ident, 0)
             if not known and self.functions.pop(function.ident, None) is not None:
                 self._function_bytes -= function.size
             raise
@@ -151,7 +174,7 @@ class Link:
         self.load += cost * count
         return segments
 
-    def _encode_task(self, new: list[Shared[Any]], jobs: Sequence[Job]) -> list[Buffer]:
+    def _encode_task(self, new: list[Union[Shared[Any], Blob]], jobs: Sequence[Job]) -> list[Buffer]:
         """The TASK frame, and before it the shared values that it needs."""
         segments: list[Buffer] = []
         first = jobs[0]
@@ -183,7 +206,7 @@ class Link:
         return segments
 
     def _send_function(
-        self, segments: list[Buffer], new: list[Shared[Any]], function: Function
+        self, segments: list[Buffer], new: list[Union[Shared[Any], Blob]], function: Function
     ) -> None:
         while self.functions and (
             len(self.functions) >= _FUNCTIONS
@@ -197,21 +220,35 @@ class Link:
             segments += self.stream.connection.send(Kind.RELEASE, ident)
         for shared in function.shared:
             self._send_shared(segments, new, shared)
+        for blob in function.blobs:
+            self._send_blob(segments, new, blob)
         segments += self.stream.connection.send(
-            Kind.FUNCTION,
-            function.body,
-            flags=Flag.BYTECODE if function.bytecode else 0,
-            buffers=function.buffers,
+            Kind.FUNCTION, function.body, flags=Flag.BYTECODE if function.bytecode else 0
         )
         self.functions[function.ident] = function
         self._function_bytes += function.size
 
+    def _send_blob(
+        self, segments: list[Buffer], new: list[Union[Shared[Any], Blob]], blob: Blob
+    ) -> None:
+        """Send what several functions may have captured, once."""
+        if self._blobs.pop(blob.ident, None) is None:
+            segments += self.stream.connection.send(Kind.SHARED, blob.ident + blob.body)
+            new.append(blob)
+            self._blob_bytes += len(blob.body)
+            # The oldest go; a function that has been loaded keeps what it captured.
+            while self._blob_bytes > _BLOB_BYTES and self._blobs:
+                ident = next(iter(self._blobs))
+                self._blob_bytes -= self._blobs.pop(ident)
+                segments += self.stream.connection.send(Kind.RELEASE, ident)
+        self._blobs[blob.ident] = len(blob.body)  # the newest
+
     def _send_shared(
-        self, segments: list[Buffer], new: list[Shared[Any]], shared: Shared[Any]
+        self, segments: list[Buffer], new: list[Union[Shared[Any], Blob]], shared: Shared[Any]
     ) -> None:
         if shared.ident in self._shared:
             return
-        parcel = pack(shared.value, self.protocol, "a shared value")
+        parcel = pack(shared.value, self.protocol, "a shared value", self.same_bytecode)
         for inner in parcel.shared:
             self._send_shared(segments, new, inner)
         segments += self.stream.connection.send(
@@ -229,6 +266,18 @@ class Link:
             return []
         self._shared.discard(shared.ident)
         return self.stream.connection.send(Kind.RELEASE, shared.ident)
+
+    def forget(self, changes: bytes) -> list[Buffer]:
+        """The frames that make the worker import modules afresh, and forget all functions.
+
+        Args:
+            changes: The body of a FORGET frame.
+        """
+        if "modules" not in self.hello.features:
+            return []
+        self.functions.clear()
+        self._function_bytes = 0
+        return self.stream.connection.send(Kind.FORGET, changes)
 
     # receiving
 

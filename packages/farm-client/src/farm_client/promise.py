@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent import futures
 from typing import Any, Optional
 
-from farm_common.shipping.functions import Task
+from farm_common.shipping.tasks import Task
 
 from .future import Future
 from .kernel import check_kernel

@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional, TypeVar, Union, overload
 from farm_common.errors import InvalidTaskError
 from farm_common.place import worker_index
 from farm_common.shipping import Shared
+from farm_common.shipping.source import remember
 
 __all__ = ["RemoteTask", "deftask", "shared"]
 
@@ -31,7 +32,7 @@ class RemoteTask:
 
     @property
     def __farm_task__(self) -> Callable[..., Any]:
-        """The function, for `farm_common.shipping.functions`."""
+        """The function, for `farm_common.shipping.tasks`."""
         return self._function
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -68,6 +69,9 @@ def deftask(*, local: bool = True) -> Callable[[F], Any]: ...
 def deftask(function: Optional[F] = None, *, local: bool = True) -> Any:
     """Mark a function as a task.
 
+    Its source is recorded now, so that it can be sent to other versions of Python even after its
+    file was edited.
+
     Args:
         function: The function; as ``@deftask`` it stays callable here.
         local: As ``@deftask(local=False)``: the function is only a task, and calling it here
@@ -80,6 +84,10 @@ def deftask(function: Optional[F] = None, *, local: bool = True) -> Any:
     def define(function: F) -> Union[F, RemoteTask]:
         if not callable(function):
             raise InvalidTaskError(f"@deftask marks a function, not {function!r:.100}")
+        code = getattr(function, "__code__", None)
+        filename = getattr(code, "co_filename", None)
+        if filename is not None:
+            remember(filename, getattr(function, "__globals__", None))
         return function if local else RemoteTask(function)
 
     return define if function is None else define(function)

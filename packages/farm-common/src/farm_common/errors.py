@@ -109,11 +109,14 @@ class IncompatibleVersionError(ProtocolError):
 class TaskExecutionError(FarmError):
     """A task failed on a server.
 
-    The original exception is ``__cause__`` when it could be rebuilt here.
+    The original exception is ``__cause__`` when it could be rebuilt here, with its own causes and
+    with tracebacks that show what ran on the server. Where it could not, the text of this error
+    has the description; where it could, whoever prints this error prints that, too. Behind an
+    original, a `TaskExecutionError` without a worker stands in for one that could not be rebuilt.
 
     Args:
         report: The error in one line, for example ``"ZeroDivisionError: division by zero"``.
-        description: The remote traceback, as text.
+        description: The remote traceback, as text; cut where it is very long.
         worker: Which worker ran the task, for example ``"worker 1 at 127.0.0.1:11111"``.
 
     Attributes:
@@ -134,7 +137,9 @@ class TaskExecutionError(FarmError):
         if self.index is not None:
             places.append(f"at element {self.index}")
         where = f" ({', '.join(places)})" if places else ""
-        remote = f"\n\n{self.description.rstrip()}" if self.description else ""
+        # Not twice: a traceback of this error begins with that of its cause.
+        told = self.__cause__ is not None or not self.description
+        remote = "" if told else f"\n\n{self.description.rstrip()}"
         return f"{self.report}{where}{remote}"
 
 

@@ -56,9 +56,12 @@ class Kind:
     TASK = 0x11
     SHARED = 0x12
     RELEASE = 0x13
+    MODULE = 0x14
+    FORGET = 0x15
     # work, worker to client
     RESULT = 0x18
     ERROR = 0x19
+    IMPORT = 0x1A
     # both ways
     PING = 0x20
     PONG = 0x21

@@ -20,13 +20,11 @@ from itertools import repeat, starmap
 from typing import Any, Callable, Optional
 
 from .errors import FarmError
-from .interpreter import own_bytecode
 from .place import worker_index
-from .shipping.exceptions import pack_exception
-from .shipping.functions import BY_NAME, Task, load_function, task_function, task_name
-from .shipping.functions import travels_by_name as _travels_by_name
+from .shipping.exceptions import PackedException, pack_exception
 from .shipping.pickling import SCALARS, pack
 from .shipping.shared import Shared
+from .shipping.tasks import BY_NAME, Task, load_function, task_function, task_name, travels_by_name
 
 __all__ = [
     "MISSING",
@@ -47,6 +45,7 @@ __all__ = [
     "SortPart",
     "make_array",
     "make_ndarray",
+    "pack_failures_by",
 ]
 
 #: Every supported interpreter reads it.
@@ -66,15 +65,34 @@ class _Missing:
 MISSING: Any = _Missing()
 
 
+#: How errors are packed: with how many frames of the traceback left out.
+Packer = Callable[[BaseException, int], PackedException]
+
+
+def _pack(error: BaseException, skip: int) -> PackedException:
+    """Pack an error for an interpreter of which nothing is known."""
+    return pack_exception(error, _PROTOCOL, skip, bytecode=False)
+
+
+_packer: Packer = _pack
+
+
+def pack_failures_by(packer: Optional[Packer]) -> None:
+    """Have the errors of elements packed by who knows the other side; None: as for anybody."""
+    global _packer
+    _packer = packer or _pack
+
+
 class Failure:
     """The error of a task at one element of a part.
 
-    Attributes:
+    Args:
+        error: What was raised.
         index: Which element of the part it was; None where nobody can tell.
         done: What the elements before it gave, where that was asked for.
-        body: The error, as `pack_exception` makes it.
-        bytecode: What an interpreter must have in common with the worker to load the exception;
-            None when any may.
+
+    Attributes:
+        body: The error, as `unpack_exception` reads it.
         worker: The index of the worker.
     """
 
@@ -86,8 +104,7 @@ class Failure:
             skip, traceback = skip + 1, traceback.tb_next
         self.index = index
         self.done = done
-        self.body, bytecode = pack_exception(error, _PROTOCOL, skip)
-        self.bytecode = own_bytecode() if bytecode else None
+        self.body = _packer(error, skip).body
         self.worker = worker_index()
 
 
@@ -361,7 +378,7 @@ class SomePart(FindPart):
     def found(self, index: int, value: Any) -> Any:
         """What the task returned, or True where that cannot travel."""
         try:
-            pack(value, _PROTOCOL, "the result")
+            pack(value, _PROTOCOL, "the result", bytecode=False)
         except Exception:
             return True
         return value
@@ -455,7 +472,7 @@ def _portable(task: Task) -> Task:
     function: Task = task_function(task)
     if function is task:
         task_name(task)  # raises if it is no task
-    elif _travels_by_name(task) and not isinstance(task, str):
+    elif travels_by_name(task) and not isinstance(task, str):
         return f"{task.__module__}:{task.__qualname__}"
     return function
 
@@ -463,7 +480,7 @@ def _portable(task: Task) -> Task:
 def _callable(task: Task) -> Callable[..., Any]:
     """The callable, which a name has to be looked up for."""
     if isinstance(task, str):
-        return load_function(BY_NAME + task.encode(), ())
+        return load_function(BY_NAME + task.encode())
     return task
 
 

@@ -61,10 +61,19 @@ _FROM_CLIENT = (
     Kind.TASK,
     Kind.SHARED,
     Kind.RELEASE,
+    Kind.MODULE,
+    Kind.FORGET,
     Kind.STATUS,
     Kind.DRAIN,
 )
-_FROM_SERVER = (Kind.RESULT, Kind.ERROR, Kind.STATUS_REPLY, Kind.DRAINING, Kind.OUTPUT)
+_FROM_SERVER = (
+    Kind.RESULT,
+    Kind.ERROR,
+    Kind.IMPORT,
+    Kind.STATUS_REPLY,
+    Kind.DRAINING,
+    Kind.OUTPUT,
+)
 _FROM_BOTH = (Kind.PING, Kind.PONG)
 
 

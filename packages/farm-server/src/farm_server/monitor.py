@@ -13,6 +13,7 @@ from farm_common.memory import trim
 from farm_common.stream import Stream
 
 from .descriptors import raise_descriptor
+from .inbox import Inbox
 from .output import Output
 
 if TYPE_CHECKING:
@@ -32,16 +33,20 @@ _HANGUP = getattr(select, "POLLRDHUP", 0x2000 if sys.platform == "linux" else se
 class Monitor(threading.Thread):
     """Looks after the worker while its main thread cannot.
 
-    While tasks run it looks every few milliseconds. When the worker has been idle for a while it
+    While tasks run it looks every few milliseconds, and reads what the client sends if a task waits
+    for that (see `inbox`). When the worker has been idle for a while it
     sleeps in the kernel until the main thread or one of the peers wakes it.
     """
 
     def __init__(
-        self, worker: Worker, stream: Stream, parent: socket.socket, output: Output
+        self, worker: Worker, stream: Stream, inbox: Inbox, parent: socket.socket, output: Output
     ) -> None:
         super().__init__(name="farm-monitor", daemon=True)
         self.idle = False
         self._worker = worker
+        self._inbox = inbox
+        self._listening = False  # for what can be read, besides the end
+        self._gone = False  # the client
         self._asleep = False
         self._parent = parent.fileno()
         self._client = stream.fileno()
@@ -60,6 +65,10 @@ class Monitor(threading.Thread):
         if self._asleep:
             os.write(self._ring, b"!")
 
+    def call(self) -> None:
+        """Say that somebody waits for an answer of the client."""
+        os.write(self._ring, b"!")
+
     def run(self) -> None:
         """Look, until the process ends."""
         idle_ticks = 0
@@ -71,16 +80,26 @@ class Monitor(threading.Thread):
             timeout: Optional[int] = _TICK if not self._asleep or not self.idle else None
             if timeout is None:
                 trim()
-            for descriptor, _ in self._poll.poll(timeout):
+            self._listen(not self.idle and self._inbox.wanted)
+            for descriptor, events in self._poll.poll(timeout):
                 if descriptor == self._bell:
                     os.read(self._bell, 64)
+                elif descriptor == self._client and events == select.POLLIN:
+                    self._inbox.help()
                 elif descriptor in (self._parent, self._client):
                     if self._worker.running or descriptor == self._parent:
                         os._exit(1)  # nobody wants the result of what runs
                     self._poll.unregister(descriptor)  # the main thread reads the rest
+                    self._gone = True
                 elif not self._output.collect(descriptor):
                     self._poll.unregister(descriptor)
             if self._asleep:
                 self._asleep = False
                 idle_ticks = 0
             self._worker.flush_stale()
+
+    def _listen(self, listening: bool) -> None:
+        """Wake when the client has sent something, or no longer so."""
+        if listening is not self._listening and not self._gone:
+            self._listening = listening
+            self._poll.modify(self._client, _HANGUP | (select.POLLIN if listening else 0))

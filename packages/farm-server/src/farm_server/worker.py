@@ -34,7 +34,8 @@ from farm_common.frames import (
     encode_frame,
 )
 from farm_common.handshake import ClientHello, decode_json
-from farm_common.interpreter import bytecode_of, hello_fields, own_bytecode
+from farm_common.interpreter import hello_fields, shares_bytecode
+from farm_common.parts import pack_failures_by
 from farm_common.place import enter_worker
 from farm_common.security import PlainLayer
 from farm_common.shipping import (
@@ -46,11 +47,17 @@ from farm_common.shipping import (
     ship_function,
     unpack,
 )
-from farm_common.shipping.functions import ID_SIZE
+from farm_common.shipping.exceptions import PackedException
+from farm_common.shipping.modules import unpack_changes
+from farm_common.shipping.rebuild_classes import Classes
+from farm_common.shipping.rebuild_classes import table as class_table
+from farm_common.shipping.tasks import ID_SIZE
 from farm_common.states import Role, State
 from farm_common.stream import Stream
 
 from .board import Slot
+from .importer import Importer
+from .inbox import Inbox
 from .monitor import Monitor
 from .output import Output
 
@@ -91,18 +98,22 @@ def run(stream: Stream, client: ClientHello, slot: Slot, parent: socket.socket) 
     worker = Worker(stream, client, slot.words, Output(client.output))
     worker.slot = slot
     worker.watch(parent)
+    pack_failures_by(worker.pack_error)
+    if "modules" in client.features:
+        worker.share_modules(client)
     worker.serve()
 
 
 class _Function:
     """A task's function as the worker has it: bytes until it is first called."""
 
-    __slots__ = ("_frame", "_loaded", "_rejection", "mean")
+    __slots__ = ("_classes", "_frame", "_loaded", "_rejection", "mean")
 
     def __init__(self, frame: Frame, rejection: Optional[str]) -> None:
         self._frame: Optional[Frame] = frame
         self._loaded: Optional[Callable[..., Any]] = None
         self._rejection = rejection
+        self._classes = Classes()
         self.mean: Optional[float] = None  # ns a call
 
     def load(self) -> Callable[..., Any]:
@@ -112,8 +123,11 @@ class _Function:
                 raise SerializationError(self._rejection)
             frame = self._frame
             assert frame is not None
-            self._loaded = load_function(memoryview(frame.body)[ID_SIZE:], frame.buffers)
+            with self._classes:
+                self._loaded = load_function(memoryview(frame.body)[ID_SIZE:])
             self._frame = None
+        else:
+            self._classes.restore()
         return self._loaded
 
     def took(self, nanoseconds: float) -> None:
@@ -140,7 +154,8 @@ class Worker:
         self._connection = stream.connection
         self._protocol = client.pickle
         self._frame_limit = client.frame_limit
-        self._same_bytecode = bytecode_of(client) == own_bytecode()
+        self._client_python = client.python[0], client.python[1]
+        self._same_bytecode = shares_bytecode(client)
         self._foreign = (
             f"it holds bytecode of {client.implementation} {'.'.join(map(str, client.python))}, "
             f"which this interpreter cannot load"
@@ -148,6 +163,8 @@ class Worker:
         self._words = words
         self._output = output
         self._functions: dict[bytes, _Function] = {}
+        self._inbox = Inbox(stream)
+        self._importer: Optional[Importer] = None
         self._shared = SharedStore()
         self._shared.activate()
         self._category = "default"
@@ -169,10 +186,18 @@ class Worker:
 
     def watch(self, parent: socket.socket) -> None:
         """Start the monitor thread."""
+        class_table.at_worker = True  # this process has no other client
         assert self._output is not None
         os.register_at_fork(after_in_child=self._forget)
-        self._monitor = Monitor(self, self._stream, parent, self._output)
+        self._monitor = Monitor(self, self._stream, self._inbox, parent, self._output)
+        self._inbox.helper = self._monitor
         self._monitor.start()
+
+    def share_modules(self, client: ClientHello) -> Importer:
+        """Let tasks import what only the client has."""
+        self._importer = Importer(self._inbox.ask, client)
+        self._importer.install()
+        return self._importer
 
     def serve(self) -> None:
         """Execute what the client sends until it says goodbye or is gone.
@@ -187,7 +212,7 @@ class Worker:
                 monitor.idle = True
             self._lock.release()
             try:
-                happenings = self._stream.receive()
+                happenings = self._inbox.receive()
             except (EOFError, OSError):
                 return
             finally:
@@ -226,6 +251,10 @@ class Worker:
                 ident = bytes(happening.body[start : start + ID_SIZE])
                 self._shared.drop(ident)
                 self._functions.pop(ident, None)
+        elif kind == Kind.FORGET:
+            self._functions.clear()
+            if self._importer is not None:
+                self._importer.forget(unpack_changes(happening.body))
         elif kind == Kind.PING:
             self._close_run()  # its answer says that the tasks before it are done
             self._segments += self._connection.send(Kind.PONG, ident=happening.ident)
@@ -338,16 +367,17 @@ class Worker:
     def _give(self, ident: int, value: Any, duration: int) -> None:
         """Gather a result that may change once another task runs: pack it now."""
         try:
-            body, buffers, bytecode, _ = pack(value, self._protocol, "the result")
+            parcel = pack(value, self._protocol, "the result", self._same_bytecode)
+            body, buffers, bytecode = parcel.body, parcel.buffers, parcel.bytecode
             size = len(body) + sum(map(len, buffers))
             if size > self._frame_limit:
                 raise SerializationError(
                     f"the result has {size} bytes, and the client takes {self._frame_limit}"
                 )
-            if bytecode and not self._same_bytecode:
+            if parcel.minimum > self._client_python:
                 raise SerializationError(
-                    "the result holds functions or classes that the client's interpreter "
-                    "cannot load, because its version differs"
+                    f"the result holds {parcel.newest}, which is in the syntax of Python "
+                    f"{'.'.join(map(str, parcel.minimum))}; the client runs an older one"
                 )
         except BaseException as error:  # reducing it runs the user's code
             self._fail(ident, 1, error, duration, skip=99)
@@ -366,9 +396,7 @@ class Worker:
             self.flush()  # while they are as the task returned them
 
     def _fail(self, ident: int, count: int, error: BaseException, duration: int, skip: int) -> None:
-        body, bytecode = pack_exception(error, self._protocol, skip)
-        if bytecode and not self._same_bytecode:
-            body, bytecode = pack_exception(error, self._protocol, skip, text_only=True)
+        body, bytecode = self.pack_error(error, skip)
         self._close_run()
         self._segments += self._connection.send(
             Kind.ERROR,
@@ -377,6 +405,14 @@ class Worker:
             count=count,
             micros=duration // 1000,
             ident=ident,
+        )
+
+    def pack_error(self, error: BaseException, skip: int) -> PackedException:
+        """An error of a task, for the client."""
+        if self._importer is not None:
+            self._importer.explain(error)
+        return pack_exception(
+            error, self._protocol, skip, bytecode=self._same_bytecode, limit=self._frame_limit
         )
 
     def _reject(self, unreadable: Unreadable) -> None:

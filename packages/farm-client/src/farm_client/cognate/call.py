@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any, Callable, Optional
 
 from farm_common.errors import KernelEndedError, SerializationError, TaskExecutionError
-from farm_common.interpreter import own_bytecode
 from farm_common.parts import Failure, Runner
 from farm_common.shipping import unpack_exception
 
@@ -299,8 +298,7 @@ class Call:
     # errors
 
     def _failed(self, part: Part, failure: Failure) -> TaskExecutionError:
-        load = failure.bytecode is None or failure.bytecode == own_bytecode()
-        report, description, original = unpack_exception(failure.body, load)
+        report, description, original = unpack_exception(failure.body, load=True)
         labels = (link.label for link in self._engine.links if link.index == failure.worker)
         error = TaskExecutionError(report, description, next(labels, None))
         error.__cause__ = original

@@ -19,5 +19,5 @@ def call_here(function: Callable[..., Any], *args: Any) -> Any:
     try:
         return function(*args)
     except Exception as error:
-        report, description, _ = unpack_exception(pack_exception(error, 5, 1, True).body, False)
+        report, description, _ = unpack_exception(pack_exception(error, 5, 1).body, load=False)
         raise TaskExecutionError(report, description) from error

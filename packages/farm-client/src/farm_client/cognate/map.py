@@ -6,7 +6,7 @@ import operator
 from typing import Any, Optional, TypeVar
 
 from farm_common.parts import CallPart, ChainPart, EachPart, MapPart, Runner
-from farm_common.shipping.functions import Task
+from farm_common.shipping.tasks import Task
 
 from .call import Call
 from .inputs import check_iterables, check_number

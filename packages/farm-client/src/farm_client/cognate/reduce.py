@@ -6,7 +6,7 @@ import functools
 from typing import Any, Callable, Optional
 
 from farm_common.parts import MISSING, ReducePart
-from farm_common.shipping.functions import Task, task_function
+from farm_common.shipping.tasks import Task, task_function
 
 from ..kernel import check_kernel
 from ..promise import future

@@ -8,7 +8,7 @@ from itertools import compress
 from typing import Any, Optional
 
 from farm_common.parts import CountPart, MarkPart
-from farm_common.shipping.functions import Task
+from farm_common.shipping.tasks import Task
 
 from .call import Call
 from .inputs import as_sequence, check_iterables, check_number, is_ndarray

@@ -6,7 +6,7 @@ import operator
 from typing import Any, Optional
 
 from farm_common.parts import FindPart, SomePart
-from farm_common.shipping.functions import Task
+from farm_common.shipping.tasks import Task
 
 from .call import Call, Part
 from .pace import Pace

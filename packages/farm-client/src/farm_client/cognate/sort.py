@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any, Optional
 
 from farm_common.parts import SortPart
-from farm_common.shipping.functions import Task
+from farm_common.shipping.tasks import Task
 
 from ..kernel import check_kernel
 from .call import Call, Part

@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 from farm_common.errors import SerializationError
 from farm_common.parts import Failure, MapPart
-from farm_common.shipping.functions import Task
+from farm_common.shipping.tasks import Task
 
 from ..kernel import check_kernel
 from .call import Call, Part

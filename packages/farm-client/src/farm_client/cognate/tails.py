@@ -7,7 +7,7 @@ from typing import Any, Optional, TypeVar
 
 from farm_common.parts import CallPart, ChainTails, EachTail, MapTails, Runner
 from farm_common.shipping import Shared
-from farm_common.shipping.functions import Task
+from farm_common.shipping.tasks import Task
 
 from .inputs import as_sequence, check_iterables, check_number, shortest
 from .map import chain_pieces, map_pieces, prepare_target

@@ -14,7 +14,18 @@ from farm_common.address import UNIX_PATH_LIMIT, Address
 from farm_common.deadline import Deadline
 from farm_common.errors import KernelCreationError
 
+from ..origin import find_module, is_installed, is_standard
+
 __all__ = ["LocalServer"]
+
+# As ``python -m farm_server``, but that would find modules in the working directory. They are the
+# client's to give, as to any server: then it sees when they change.
+_RUN = """\
+import sys
+if sys.path[:1] == [""]:
+    del sys.path[0]
+from farm_server.cli import main
+main()"""
 
 #: How long a server may take to start and to end, in seconds.
 _START_SECONDS = 30.0
@@ -22,7 +33,7 @@ _END_SECONDS = 5.0
 
 
 class LocalServer:
-    """Starts ``python -m farm_server`` on a Unix socket that only this user can reach.
+    """Starts farm-server on a Unix socket that only this user can reach.
 
     The server ends when its standard input closes, so also when this process is killed.
 
@@ -65,7 +76,7 @@ class LocalServer:
         if len(place) > UNIX_PATH_LIMIT // 2:
             place = os.path.join(os.sep, "tmp")
         self._directory = tempfile.mkdtemp(prefix="farm-", dir=place)  # mode 0700
-        command = [self._python, "-m", "farm_server", str(self._address())]
+        command = [self._python, "-c", _RUN, str(self._address())]
         # The kernel closes its links and then ends the server, without waiting in between.
         command += ["--until-stdin-closes", "--log-level", "error"]
         if self._workers is not None:
@@ -121,9 +132,27 @@ class LocalServer:
 
 
 def _environment(python: str) -> dict[str, str]:
-    """This process's environment; the same interpreter also finds the same modules."""
+    """This process's environment, with what the server needs to find farm and what is installed.
+
+    The user's own folders are not passed: modules that are there are given to the workers, see
+    `farm_client.library`. Those in PYTHONPATH the user passes himself.
+    """
     environment = dict(os.environ)
+    path = [entry for entry in environment.pop("PYTHONPATH", "").split(os.pathsep) if entry]
     if python == sys.executable:
-        path = [os.path.abspath(entry) for entry in sys.path]
-        environment["PYTHONPATH"] = os.pathsep.join(path)
+        # Whatever it was that made this process find them: it need not be there in the other. In
+        # this order, as what is installed may have the name of something standard.
+        path += [entry for entry in sys.path if is_installed(entry) or is_standard(entry)]
+        path += filter(None, map(_home, ("farm_server", "farm_common", "cloudpickle")))
+    else:
+        path = [entry for entry in path if not is_installed(entry)]  # made for this interpreter
+    if path:
+        environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(map(os.path.abspath, path)))
     return environment
+
+
+def _home(package: str) -> Optional[str]:
+    """The folder that a package is in."""
+    spec = find_module(package)
+    origin = None if spec is None else spec.origin
+    return None if origin is None else os.path.dirname(os.path.dirname(origin))

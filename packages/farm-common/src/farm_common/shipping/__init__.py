@@ -1,16 +1,19 @@
 """How functions and values become bytes and come back.
 
-`pickling` packs values, `functions` tasks, `exceptions` errors, and `shared` large values that
-many tasks use; `diagnosis` finds out what in a value cannot travel.
+`pickling` packs values, `tasks` what is submitted, `exceptions` errors, and `shared` large values
+that many tasks use; `diagnosis` finds out what in a value cannot travel, and `capture` what in a
+function has changed since it was packed.
 """
 
+from .capture import Capture
 from .exceptions import pack_exception, unpack_exception
-from .functions import Capture, ShippedFunction, load_function, ship_function
-from .pickling import SCALARS, Parcel, pack, pack_arguments, unpack
+from .pickling import SCALARS, Blob, Parcel, pack, pack_arguments, unpack
 from .shared import Shared, SharedStore
+from .tasks import ShippedFunction, load_function, ship_function
 
 __all__ = [
     "SCALARS",
+    "Blob",
     "Capture",
     "Parcel",
     "Shared",

@@ -11,13 +11,19 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+from .refusals import Refusal
+
+from .importable import is_importable
+
 __all__ = ["explain", "explain_arguments"]
 
 _DEPTH = 50
 _WIDTH = 10_000  # parts of one object that are tried
 
 
-def explain(value: Any, what: str, error: BaseException, protocol: int) -> str:
+def explain(
+    value: Any, what: str, error: BaseException, protocol: int, bytecode: bool = True
+) -> str:
     """Say which part of `value` cannot travel.
 
     Args:
@@ -25,6 +31,7 @@ def explain(value: Any, what: str, error: BaseException, protocol: int) -> str:
         what: What to call it.
         error: Why packing failed.
         protocol: The pickle protocol that was used.
+        bytecode: Whether bytecode could be used.
 
     Returns:
         The text of the error, for example
@@ -37,10 +44,12 @@ def explain(value: Any, what: str, error: BaseException, protocol: int) -> str:
     path = [what]
     seen = {id(value)}
     for _ in range(_DEPTH):
+        if isinstance(error, Refusal) and error.value is value:
+            break  # it is known by what it is, not by what is in it
         for step, part in _parts(value):
             if id(part) in seen:
                 continue
-            failure = _failure(part, protocol)
+            failure = _failure(part, protocol, bytecode)
             if failure is not None:
                 seen.add(id(part))
                 path.append(step)
@@ -58,6 +67,7 @@ def explain_arguments(
     name: str,
     error: BaseException,
     protocol: int,
+    bytecode: bool = True,
 ) -> str:
     """`explain` which argument of a call cannot travel, and which part of it.
 
@@ -67,20 +77,21 @@ def explain_arguments(
         name: What is called.
         error: Why packing failed.
         protocol: The pickle protocol that was used.
+        bytecode: Whether bytecode could be used.
     """
     labels: list[Any] = [*range(1, len(args) + 1), *keywords]
     for label, value in zip(labels, (*args, *keywords.values())):
-        failure = _failure(value, protocol)
+        failure = _failure(value, protocol, bytecode)
         if failure is not None:
-            return explain(value, f"argument {label!r} of {name}", failure, protocol)
-    return explain((args, keywords), f"arguments of {name}", error, protocol)
+            return explain(value, f"argument {label!r} of {name}", failure, protocol, bytecode)
+    return explain((args, keywords), f"arguments of {name}", error, protocol, bytecode)
 
 
-def _failure(value: Any, protocol: int) -> Any:
+def _failure(value: Any, protocol: int, bytecode: bool) -> Any:
     from .pickling import dump  # a cycle by nature: packing asks for an explanation
 
     try:
-        dump(value, protocol)
+        dump(value, protocol, bytecode)
     except Exception as error:
         return error
     return None
@@ -116,6 +127,9 @@ def _all_parts(value: Any) -> Iterator[tuple[str, Any]]:
             yield "element", item
     elif isinstance(value, types.FunctionType):
         yield from _function_parts(value)
+    elif issubclass(type(value), type) and not is_importable(value):
+        for name, item in list(value.__dict__.items()):
+            yield f"class attribute {name}", item
     elif isinstance(value, types.MethodType):
         yield "its object", value.__self__
         yield "its function", value.__func__

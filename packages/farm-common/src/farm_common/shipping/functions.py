@@ -1,275 +1,270 @@
-"""Ships tasks: by name where the other side can import them, by value where it cannot.
+"""Reduces functions, closures and what they capture, for the pickler.
 
-What a function captured may change between two submits, and each submit must see the latest
-(lfarm's rule). Packing a closure again costs a hundred microseconds, so a `Capture` remembers
-what was captured, as long as all of it is immutable, and tells cheaply whether it is still so.
+A function goes as a skeleton (code, globals, cells), and its state follows. A cell is memoized
+before its content is written, so that closures that share a cell still share it, and functions
+may refer to one another in circles. All functions of one module share one dict of globals, as
+they do here; of these go only the names that the code uses, nested code included, and what those
+refer to in turn. Code goes as source, or as bytecode where the other side can load it.
 
-A module may hold, under a function's name, an object that stands for it and is only a task. Its
-class has an attribute ``__farm_task__``, which is the function in each instance. Either side sees
-through it: it travels by its name where that finds it, else its function does, and on the server
-the function is what is called.
+The receiving side is `rebuild`, which the pickles name.
 """
 
 from __future__ import annotations
 
 import dis
-import importlib
+import functools
+import linecache
+import marshal
 import sys
 import types
-import weakref
-from collections.abc import Iterator, Sequence
-from hashlib import blake2b
-from typing import Any, Callable, NamedTuple, Union
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from ..errors import InvalidTaskError
-from ..frames import Buffer
-from .pickling import SCALARS, is_importable, pack, unpack
-from .shared import Shared
+from ..errors import SerializationError
+from . import rebuild, source
+from .importable import is_imported
 
-__all__ = [
-    "ID_SIZE",
-    "Capture",
-    "ShippedFunction",
-    "Task",
-    "global_names",
-    "load_function",
-    "ship_function",
-    "task_function",
-    "task_name",
-    "travels_by_name",
-]
+__all__ = ["Wrapping", "global_names", "reduce_cell", "reduce_function", "reduce_module"]
 
-#: The size of a function's content id in bytes.
-ID_SIZE = 16
+_PYPY = sys.implementation.name == "pypy"
 
-BY_NAME = b"N"
-BY_PICKLE = b"P"
+_GLOBAL_OPS = frozenset(
+    {
+        *("LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME"),
+        *("LOAD_FROM_DICT_OR_GLOBALS", "LOAD_GLOBAL_BUILTIN"),
+    }
+)
 
-#: What can be submitted.
-Task = Union[Callable[..., Any], str]
+#: The attributes of a function that are part of its state.
+_ATTRIBUTES = (
+    *("__defaults__", "__kwdefaults__", "__name__", "__qualname__", "__module__", "__doc__"),
+    *("__annotations__", "__type_params__"),
+)
 
 
-class ShippedFunction(NamedTuple):
-    """A task as it travels.
+class _Namespace:
+    """The globals of one module, of which only what is used travels."""
 
-    Attributes:
-        ident: The content id: equal for what is equal, so that it is sent once.
-        body: The format byte and what follows it.
-        buffers: Out-of-band buffers of the pickle.
-        bytecode: Whether only an interpreter with the same magic number may load it.
-        shared: The shared values that it refers to.
-        name: What to call it in messages.
-    """
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+        self.sent: set[str] = set()
 
-    ident: bytes
-    body: bytes
-    buffers: Sequence[Buffer]
-    bytecode: bool
-    shared: Sequence[Shared[Any]]
-    name: str
+    def __reduce__(self) -> Any:
+        values = self.values
+        module, package = values.get("__name__"), values.get("__package__")
+        return rebuild.make_namespace, (
+            module if isinstance(module, str) else None,
+            package if isinstance(package, str) else None,
+        )
 
 
-def ship_function(task: Task, protocol: int) -> ShippedFunction:
-    """Turn a task into bytes.
+class _Code:
+    """Code that is to be loaded on the other side; how is decided once a pickle."""
+
+    def __init__(self, reduced: Any) -> None:
+        self._reduced = reduced
+
+    def __reduce__(self) -> Any:
+        return self._reduced
+
+
+class Wrapping:
+    """What one pickle has written of functions so far.
 
     Args:
-        task: A callable, or a string ``"package.module:qualified.name"``.
-        protocol: The pickle protocol that both sides read.
+        bytecode: Whether bytecode may be written; else source is.
+    """
+
+    def __init__(self, bytecode: bool) -> None:
+        self.bytecode = bytecode
+        self.used = False  # whether bytecode was written
+        #: The oldest Python that can read the source that was written.
+        self.minimum = (0, 0)
+        self.newest = ""  # what needs that
+        # By id; the objects are kept alive by the pickler's memo and by the values here.
+        self._namespaces: dict[int, _Namespace] = {}
+        self._codes: dict[int, tuple[types.CodeType, _Code]] = {}
+        self._cells: dict[int, types.CellType] = {}
+
+    def namespace(self, values: dict[str, Any]) -> _Namespace:
+        """What stands for a dict of globals."""
+        found = self._namespaces.get(id(values))
+        if found is None:
+            found = self._namespaces[id(values)] = _Namespace(values)
+        return found
+
+    def code(self, function: types.FunctionType) -> _Code:
+        """What stands for a function's code."""
+        code = function.__code__
+        known = self._codes.get(id(code))
+        if known is None:
+            known = self._codes[id(code)] = code, _Code(self._reduce_code(function))
+        return known[1]
+
+    def take_cell(self, cell: types.CellType) -> bool:
+        """Whether the content of a cell is still to be written; then it is from now on."""
+        if id(cell) in self._cells:
+            return False
+        self._cells[id(cell)] = cell
+        return True
+
+    def reduce_code(self, code: types.CodeType) -> Any:
+        """A code object that is a value: as bytecode, or not at all."""
+        if not self.bytecode:
+            raise SerializationError(
+                f"a code object ({code.co_name}) travels only between interpreters of the same "
+                f"version: send the function"
+            )
+        self.used = True
+        line, text = _lines(code)
+        return rebuild.code_from_bytecode, (marshal.dumps(code), code.co_filename, line, text)
+
+    def _reduce_code(self, function: types.FunctionType) -> Any:
+        if self.bytecode:
+            return self.reduce_code(function.__code__)
+        unit = source.find_unit(function)
+        minimum = source.minimum_version(unit)
+        if minimum > self.minimum:
+            self.minimum = minimum
+            self.newest = unit.place
+        return rebuild.code_from_source, tuple(unit)
+
+
+def reduce_function(function: types.FunctionType, wrapping: Wrapping) -> Any:
+    """Reduce a function that travels by value.
 
     Raises:
-        InvalidTaskError: It is neither.
-        SerializationError: It cannot travel; says which object in it, and why.
+        SerializationError: Source is needed, and there is none.
     """
-    name = task_name(task)
-    if isinstance(task, str):
-        return _shipped(BY_NAME + task.encode(), (), False, (), name)
-    if travels_by_name(task):
-        text = f"{task.__module__}:{task.__qualname__}"
-        return _shipped(BY_NAME + text.encode(), (), False, (), name)
-    function = task_function(task)
-    if function is not task:
-        return ship_function(function, protocol)
-    parcel = pack(task, protocol, f"task {name}")
-    return _shipped(BY_PICKLE + parcel.body, parcel.buffers, parcel.bytecode, parcel.shared, name)
+    code = function.__code__
+    namespace = wrapping.namespace(function.__globals__)
+    cells = function.__closure__ or ()
+    skeleton = (wrapping.code(function), namespace, code.co_freevars, cells)
+
+    attributes = {}
+    for name in _ATTRIBUTES:
+        value = _attribute(function, name)
+        if value:
+            attributes[name] = value
+    if attributes.get("__name__") == code.co_name:
+        del attributes["__name__"]
+    if "__doc__" in attributes and code.co_consts[:1] == (attributes["__doc__"],):
+        del attributes["__doc__"]
+    state: dict[str, Any] = {"attributes": attributes}
+    if function.__dict__:
+        state["dict"] = function.__dict__
+    contents = list(_contents(cell for cell in cells if wrapping.take_cell(cell)))
+    if contents:
+        state["cells"] = contents
+    values = {}
+    names = global_names(code)
+    for name in names:
+        if name in namespace.values and name not in namespace.sent:
+            values[name] = namespace.values[name]
+    if values:
+        namespace.sent.update(values)
+        state["globals"] = values
+    packages = [value for value in values.values() if type(value) is types.ModuleType]
+    if packages:
+        imports = _submodules(packages, code)
+        if imports:
+            state["imports"] = imports
+    return rebuild.make_function, skeleton, state, None, None, rebuild.fill_function
 
 
-def task_function(task: Any) -> Any:
-    """The function that an object which is only a task stands for; all else is its own."""
-    return task.__farm_task__ if hasattr(type(task), "__farm_task__") else task
+def _attribute(function: types.FunctionType, name: str) -> Any:
+    try:
+        return getattr(function, name, None)
+    except Exception:  # annotations are evaluated only now, from Python 3.14 on
+        return None
 
 
-def travels_by_name(task: Any) -> bool:
-    """Whether a callable is sent as the name under which the other side can import it."""
-    by_name = isinstance(task, (types.FunctionType, types.BuiltinFunctionType, type))
-    return (by_name or task_function(task) is not task) and is_importable(task)
+def _contents(cells: Iterable[types.CellType]) -> Iterator[tuple[types.CellType, Any]]:
+    for cell in cells:
+        try:
+            yield cell, cell.cell_contents
+        except ValueError:
+            pass  # not assigned yet
 
 
-def _shipped(
-    body: bytes,
-    buffers: Sequence[Buffer],
-    bytecode: bool,
-    shared: Sequence[Shared[Any]],
-    name: str,
-) -> ShippedFunction:
-    digest = blake2b(body, digest_size=ID_SIZE)
-    for buffer in buffers:
-        digest.update(buffer)
-    return ShippedFunction(digest.digest(), body, buffers, bytecode, shared, name)
+def reduce_cell(cell: types.CellType, wrapping: Wrapping) -> Any:
+    """Reduce a cell; its content comes here, unless it comes with a function that has it."""
+    if wrapping.take_cell(cell):
+        for _, content in _contents([cell]):
+            return rebuild.make_cell, (), content, None, None, rebuild.fill_cell
+    return rebuild.make_cell, ()
 
 
-def load_function(body: Buffer, buffers: Sequence[Buffer]) -> Callable[..., Any]:
-    """The callable that `ship_function` turned into bytes; raises whatever loading raises."""
-    view = memoryview(body)
-    kind, data = bytes(view[:1]), view[1:]
-    if kind == BY_NAME:
-        function = _import_name(str(data, "utf-8"))
-    elif kind == BY_PICKLE:
-        function = unpack(data, buffers)
-    else:
-        raise InvalidTaskError(f"a task in the unknown format {kind!r}: this server is too old")
-    function = task_function(function)
-    if not callable(function):
-        raise InvalidTaskError(f"{function!r:.100} is not callable")
-    return function  # type: ignore[no-any-return]
+def reduce_module(module: types.ModuleType) -> Any:
+    """Reduce a module: as its name, or, if it was made by hand, with all that is in it.
+
+    Raises:
+        SerializationError: It is the script itself.
+    """
+    name = module.__name__
+    if is_imported(module):
+        return rebuild.import_module, (name,)
+    if sys.modules.get(name) is module:
+        raise SerializationError(f"the module {name} cannot travel: refer to what you need of it")
+    content = {key: item for key, item in vars(module).items() if key != "__builtins__"}
+    return rebuild.make_module, (name, module.__doc__), content
 
 
-def _import_name(text: str) -> Any:
-    module, _, qualname = text.partition(":")
-    found: Any = importlib.import_module(module)
-    for name in qualname.split("."):
-        found = getattr(found, name)
+def _submodules(packages: list[types.ModuleType], code: types.CodeType) -> list[str]:
+    """The submodules that code reaches as attributes of their packages: ``import a.b; a.b.f()``.
+
+    Nobody imports them on the other side, where the package comes by its name alone.
+    """
+    found = []
+    names = _all_names(code)
+    for package in packages:
+        if not hasattr(package, "__path__"):
+            continue
+        prefix = f"{package.__name__}."
+        for name in list(sys.modules):
+            if name.startswith(prefix) and names.issuperset(name[len(prefix) :].split(".")):
+                found.append(name)
     return found
 
 
-def task_name(task: object) -> str:
-    """What to call a task in messages.
-
-    Raises:
-        InvalidTaskError: It is no task; says what would be one.
-    """
-    if isinstance(task, str):
-        module, colon, qualname = task.partition(":")
-        if colon and all(part.isidentifier() for part in f"{module}.{qualname}".split(".")):
-            return task
-        raise InvalidTaskError(
-            f"{task!r:.100} names no task: write 'package.module:qualified.name'"
-        )
-    if not callable(task):
-        raise InvalidTaskError(
-            f"{task!r:.100} is not a task: submit a callable, or a string "
-            f"'package.module:qualified.name' that names a function on the servers"
-        )
-    name = getattr(task, "__qualname__", None) or getattr(task, "__name__", None)
-    return name if isinstance(name, str) else type(task).__qualname__
-
-
-class Capture:
-    """What a function had captured when it was shipped.
-
-    Args:
-        function: The function that was shipped.
-    """
-
-    __slots__ = ("_cells", "_functions", "_globals", "stable")
-
-    def __init__(self, function: Any) -> None:
-        self._cells: list[tuple[types.CellType, Any]] = []
-        self._globals: list[tuple[dict[str, Any], str, Any]] = []
-        # Weak: the function that was shipped may be forgotten; what it captured is held above.
-        self._functions: list[tuple[weakref.ref[types.FunctionType], Any, Any, Any]] = []
-        #: Whether all of it is immutable, so that `current` can tell.
-        self.stable = self._is_fixed(function, set())
-
-    def current(self) -> bool:
-        """Whether the function would be shipped as before; False when that is unknown."""
-        if not self.stable:
-            return False
-        for reference, code, defaults, keywords in self._functions:
-            function = reference()
-            if (
-                function is None
-                or function.__code__ is not code
-                or function.__defaults__ is not defaults
-                or function.__kwdefaults__ is not keywords
-                or function.__dict__
-            ):
-                return False
-        for cell, content in self._cells:
-            try:
-                if cell.cell_contents is not content:
-                    return False
-            except ValueError:  # emptied since
-                return False
-        for namespace, name, value in self._globals:
-            if namespace.get(name, _MISSING) is not value:
-                return False
-        return True
-
-    def _is_fixed(self, value: Any, seen: set[int]) -> bool:
-        """Whether `value` cannot change but in the ways that `current` looks at."""
-        kind = type(value)
-        if kind in SCALARS or kind is types.BuiltinFunctionType:
-            return True
-        if kind is types.ModuleType:
-            return _is_imported(value)
-        if kind is tuple:
-            return all(self._is_fixed(item, seen) for item in value)
-        if kind is Shared:
-            return True
-        if kind is types.FunctionType:
-            return is_importable(value) or self._is_fixed_function(value, seen)
-        return issubclass(kind, type) and is_importable(value)
-
-    def _is_fixed_function(self, function: types.FunctionType, seen: set[int]) -> bool:
-        if id(function) in seen:
-            return True
-        seen.add(id(function))
-        # A dict of keyword defaults can be changed in place.
-        if function.__dict__ or function.__kwdefaults__:
-            return False
-        code = function.__code__
-        self._functions.append(
-            (weakref.ref(function), code, function.__defaults__, function.__kwdefaults__)
-        )
-        values: list[Any] = [function.__defaults__]
-        for cell in function.__closure__ or ():
-            try:
-                content = cell.cell_contents
-            except ValueError:  # not assigned yet
-                return False
-            self._cells.append((cell, content))
-            values.append(content)
-        for name in global_names(code):
-            content = function.__globals__.get(name, _MISSING)
-            self._globals.append((function.__globals__, name, content))
-            if content is not _MISSING:
-                values.append(content)
-        return all(self._is_fixed(value, seen) for value in values)
-
-
-def _is_imported(module: types.ModuleType) -> bool:
-    """Whether a module travels as its name: one made by hand goes with all that is in it."""
-    name: Any = getattr(module, "__name__", None)
-    if sys.modules.get(name) is not module:
-        return False
-    # PyPy's builtins have no spec.
-    return getattr(module, "__spec__", None) is not None or name in sys.builtin_module_names
-
-
-_MISSING = object()
-
-_GLOBAL_OPS = frozenset({"LOAD_GLOBAL", "STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME"})
-
-
-def global_names(code: types.CodeType) -> frozenset[str]:
+@functools.lru_cache(4096)
+def global_names(code: types.CodeType) -> tuple[str, ...]:
     """The names that a function's code, and the functions inside it, look up as globals."""
-    return frozenset(_global_names(code))
+    return tuple(dict.fromkeys(_global_names(code)))
 
 
 def _global_names(code: types.CodeType) -> Iterator[str]:
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in _GLOBAL_OPS:
-            yield instruction.argval
+    if code.co_names:
+        for instruction in dis.get_instructions(code):
+            if instruction.opname in _GLOBAL_OPS:
+                # PyPy 3.11 takes argval to be half of it, as in CPython's bytecode.
+                number: Any = instruction.arg
+                yield code.co_names[number] if _PYPY else instruction.argval
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _global_names(constant)
+
+
+def _all_names(code: types.CodeType) -> set[str]:
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= _all_names(constant)
+    return names
+
+
+def _lines(code: types.CodeType) -> tuple[int, str]:
+    """The first line of code, and the source lines from there on, where they are known."""
+    first = code.co_firstlineno
+    lines = linecache.getlines(code.co_filename)
+    if not lines or code.co_filename.startswith("<frozen "):
+        return first, ""
+    return first, "".join(lines[first - 1 : _last_line(code)])
+
+
+def _last_line(code: types.CodeType) -> int:
+    last = max((line for _, line in dis.findlinestarts(code) if line is not None), default=0)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            last = max(last, _last_line(constant))
+    return last

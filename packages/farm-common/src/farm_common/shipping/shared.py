@@ -15,7 +15,7 @@ from typing import Any, Callable, Generic, Optional, TypeVar, Union
 
 from ..errors import FarmError
 
-__all__ = ["ID_SIZE", "Shared", "SharedStore", "begin_collecting"]
+__all__ = ["ID_SIZE", "Shared", "SharedStore", "begin_collecting", "stored"]
 
 T = TypeVar("T")
 
@@ -151,6 +151,15 @@ def _attach(ident: bytes) -> Shared[Any]:
         handle._load = _nothing if store is None else lambda: store.get(ident)
         _handles[ident] = handle
     return handle
+
+
+def stored(ident: bytes) -> Any:
+    """A value that this worker was sent, by its id.
+
+    Raises:
+        FarmError: It was released, or this is no worker.
+    """
+    return _nothing() if _store is None else _store.get(ident)
 
 
 def _nothing() -> Any:

@@ -1,0 +1,57 @@
+"""Whether something travels as its name: the other side then looks it up in a module."""
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import Any
+
+from .aliases import public_name
+
+__all__ = ["is_imported", "is_importable", "ship_by_value"]
+
+# Modules whose functions and classes travel by value, by their first names.
+_by_value: set[str] = set()
+
+
+def ship_by_value(module: str) -> None:
+    """Send what a module and its submodules define by value, though it could go by name.
+
+    Args:
+        module: The module's full name. The servers need not have it then; and what it defines is
+            sent as it is here.
+    """
+    _by_value.add(module)
+
+
+def is_importable(obj: Any) -> bool:
+    """Whether a function or class can be found under its name in an importable module."""
+    if public_name(obj) is not None:
+        return True
+    module = getattr(obj, "__module__", None)
+    if not isinstance(module, str) or module in ("__main__", "__mp_main__"):
+        return False
+    if _by_value and _is_by_value(module):
+        return False
+    found: Any = sys.modules.get(module)
+    # A module made by hand is nowhere else. PyPy's builtins have no spec.
+    if found is None or (
+        getattr(found, "__spec__", None) is None and module not in sys.builtin_module_names
+    ):
+        return False
+    for name in str(getattr(obj, "__qualname__", "") or getattr(obj, "__name__", "")).split("."):
+        found = getattr(found, name, None)
+    return found is obj
+
+
+def is_imported(module: types.ModuleType) -> bool:
+    """Whether a module travels as its name: one made by hand goes with all that is in it."""
+    name: Any = getattr(module, "__name__", None)
+    if sys.modules.get(name) is not module or name in ("__main__", "__mp_main__"):
+        return False
+    # PyPy's builtins have no spec.
+    return getattr(module, "__spec__", None) is not None or name in sys.builtin_module_names
+
+
+def _is_by_value(module: str) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in _by_value)

@@ -1,0 +1,150 @@
+"""The corpus against servers of every interpreter, and the matrix of what came of it.
+
+FARM_MATRIX=all takes all ordered pairs of the interpreters found, otherwise those of a few; with
+FARM_MATRIX_WRITE, a file of the docs gets the tables.
+"""
+
+import collections
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent
+PYTHONS = json.loads(os.environ.get("FARM_PYTHONS", "{}")) or {"this": sys.executable}
+EVERYTHING = os.environ.get("FARM_MATRIX") == "all"
+
+#: How functions travel: as both ends allow, or as source even between equals.
+MODES = {"chosen": {}, "source": {"FARM_SHIPPING": "source"}}
+
+# The oldest, the newest, Debian's and PyPy: what the others do lies between.
+FEW = ("3.9", "3.11", "3.13", "pypy3.9")
+
+#: How long the whole corpus may take between two interpreters, in seconds.
+BOUND = 300
+
+#: Of each table the headings of the rows, and the columns: from their names to what stands there.
+tables = collections.defaultdict(lambda: collections.defaultdict(dict))
+HEADINGS = {"corpus": ("client", "server"), "contexts": ("where it is written",)}
+
+
+def chosen():
+    """The names of the interpreters whose pairs are tried."""
+    names = sorted(PYTHONS, key=order)
+    few = [name for name in names if name in FEW]
+    return names if EVERYTHING or not few else few
+
+
+def order(name):
+    """Versions by their numbers, CPython first."""
+    digits = name.replace("pypy", "").split(".")
+    return "pypy" in name, [int(part) for part in digits if part.isdigit()]
+
+
+def pytest_generate_tests(metafunc):
+    """`client` and `server` are the names of interpreters, `mode` is how code travels."""
+    for name in ("server", "client"):
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, chosen())
+    if "mode" in metafunc.fixturenames:
+        metafunc.parametrize("mode", MODES)
+
+
+@pytest.fixture
+def addresses(server_of):
+    """The addresses of servers of all interpreters that are tried, by name."""
+    return {name: server_of(PYTHONS[name]) for name in chosen()}
+
+
+@pytest.fixture
+def python_of():
+    """The path of an interpreter that goes by a name."""
+    return PYTHONS.__getitem__
+
+
+@pytest.fixture
+def start():
+    """Starts a program in the interpreter of this name, in a mode; gives the process."""
+
+    def start_(python, mode, *arguments, **keywords):
+        return subprocess.Popen(
+            [PYTHONS[python], *map(str, arguments)],
+            env={**os.environ, **MODES[mode], **keywords.pop("env", {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **{"text": True, "encoding": "utf-8", **keywords},
+        )
+
+    return start_
+
+
+@pytest.fixture
+def run_corpus(start, server_of):
+    """Runs the corpus; gives what became of each case: a list of dictionaries."""
+
+    def run_(client, server, mode):
+        results, last = [], None
+        while True:
+            arguments = [FOLDER / "run.py", server_of(PYTHONS[server])]
+            arguments += ["--forced"] if mode == "source" else []
+            arguments += ["--after", f"{last['category']}.{last['name']}"] if last else []
+            process = start(client, mode, *arguments)
+            out, err = process.communicate(timeout=BOUND)
+            lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+            results += [line for line in lines if line["status"] != "started"]
+            if process.returncode == 0:
+                assert err == "", "the client wrote to standard error"
+                return results
+            # The client died of a case: that is its result, and the others still have theirs.
+            assert lines, err
+            last = {**lines[-1], "status": "crashed", "detail": f"the client died:\n{err}"}
+            results.append(last)
+
+    return run_
+
+
+@pytest.fixture
+def tabulate():
+    """Puts something into a table that is printed at the end."""
+
+    def tabulate_(table, row, column, text):
+        tables[table][row][column] = text
+
+    return tabulate_
+
+
+def markdown(table):
+    """A table as Markdown, in the order in which it was filled."""
+    rows = tables[table]
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    headings = [*HEADINGS[table], *columns]
+    yield f"| {' | '.join(headings)} |"
+    yield "| --- " * len(headings) + "|"
+    for row, cells in rows.items():
+        yield f"| {' | '.join([*row, *(cells.get(column, '') for column in columns)])} |"
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the tables, and keep them where the docs have them."""
+    for table in tables:
+        terminalreporter.section(table)
+        for line in markdown(table):
+            terminalreporter.write_line(line)
+    where = os.environ.get("FARM_MATRIX_WRITE")
+    if where and tables:
+        write(Path(where))
+
+
+def write(path):
+    """Replace what stands in the docs between the marks of each table."""
+    text = path.read_text(encoding="utf-8")
+    for table in tables:
+        begin, end = f"<!-- {table}: written by nox -s matrix -->\n", f"<!-- end of {table} -->"
+        before, _, rest = text.partition(begin)
+        assert rest, f"{path} has no place for the table {table!r}"
+        _, _, after = rest.partition(end)
+        text = before + begin + "\n" + "\n".join(markdown(table)) + "\n\n" + end + after
+    path.write_text(text, encoding="utf-8")

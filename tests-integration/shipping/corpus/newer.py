@@ -1,0 +1,159 @@
+"""Syntax newer than some interpreters: it works where it can, and is refused clearly elsewhere."""
+
+import re
+
+from harness import Skipped, case, matches, script
+
+MATCH = """
+def f(command):
+    match command:
+        case ["go", place]:
+            return f"to {place}"
+        case {"stop": True, **rest}:
+            return rest
+        case int(n) | float(n) if n > 0:
+            return n
+        case _:
+            return "else"
+"""
+
+GROUPS = """
+def f():
+    caught = []
+    try:
+        raise ExceptionGroup("g", [ValueError(1), KeyError(2)])
+    except* ValueError as group:
+        caught.append(len(group.exceptions))
+    except* KeyError:
+        caught.append("key")
+    return caught
+"""
+
+STARS = """
+def f(*index):
+    class Box:
+        def __class_getitem__(cls, items):
+            return items
+    return Box[0, *index]
+"""
+
+PARAMETERS = """
+def f[T](values: list[T]) -> T:
+    return values[0]
+"""
+
+GENERIC = """
+class Box[T]:
+    def __init__(self, content: T):
+        self.content = content
+    def get(self) -> T:
+        return self.content
+def f(x):
+    return Box(x).get()
+"""
+
+ALIAS = """
+def f():
+    type Pair[T] = tuple[T, T]
+    return str(Pair.__name__)
+"""
+
+QUOTES = """
+def f(table):
+    return f"{table["key"]} {"nested " + f"{1 + 1}"} {'\\n'.join(["a"])}"
+"""
+
+DEFAULTS = """
+def f[T = int](x: T) -> T:
+    return x
+"""
+
+PARENTHESES = """
+import contextlib
+def f():
+    with (
+        contextlib.nullcontext(1) as a,
+        contextlib.nullcontext(2) as b,
+    ):
+        return a, b
+"""
+
+LAMBDA_IN_QUOTES = """
+f = lambda table: f"{table["k"]}"
+"""
+
+
+def each(name, since, source, expected, *args):
+    """The case of one kind of syntax, which needs a Python."""
+
+    def run(call):
+        if call.here.version < since:
+            raise Skipped(f"this client has no such syntax before {since[0]}.{since[1]}")
+        with script(source) as main:
+            if call.there.version >= since:
+                assert call(main.f, *args) == expected
+                return
+            error = call.refused(main.f, *args)
+            needed, there = (".".join(map(str, v)) for v in (since, call.there.version))
+            matches(error, f"Python {needed}", f" {there}", main.__file__)
+            told = [int(number) for number in re.findall(r"\bline (\d+)", str(error))]
+            assert any(2 <= number <= source.count("\n") for number in told), error
+
+    run.__name__ = name
+    case(run)
+
+
+each("match", (3, 10), MATCH, "to town", ["go", "town"])
+each("match_a_mapping", (3, 10), MATCH, {"a": 1}, {"stop": True, "a": 1})
+each("except_star", (3, 11), GROUPS, [1, "key"])
+each("stars_in_an_index", (3, 11), STARS, (0, 1, 2), 1, 2)
+each("type_parameters", (3, 12), PARAMETERS, 1, [1, 2])
+each("generic_classes", (3, 12), GENERIC, 7, 7)
+each("type_aliases", (3, 12), ALIAS, "Pair")
+each("quotes_in_f_strings", (3, 12), QUOTES, "1 nested 2 a", {"key": 1})
+each("quotes_in_the_f_string_of_a_lambda", (3, 12), LAMBDA_IN_QUOTES, "5", {"k": 5})
+each("defaults_of_type_parameters", (3, 13), DEFAULTS, 3, 3)
+each("parentheses_around_managers", (3, 9), PARENTHESES, (1, 2))
+
+
+@case
+def builtins_that_the_server_lacks(call):
+    def f():
+        return aiter
+
+    if call.there.version >= (3, 10):
+        assert call(lambda: aiter is not None) is True
+    else:
+        assert type(call.error(f)) is NameError
+
+
+@case
+def modules_that_the_server_lacks(call):
+    def f():
+        import tomllib
+
+        return tomllib.loads("a = 1")
+
+    if call.there.version >= (3, 11):
+        assert call(f) == {"a": 1}
+        return
+    error = call.error(f)
+    assert isinstance(error, ImportError)
+    assert "tomllib" in str(error)
+
+
+@case
+def modules_that_only_older_ones_have(call):
+    if call.there.version < (3, 12) <= call.here.version:
+        assert call(lambda: __import__("asynchat").__name__) == "asynchat"
+
+
+@case
+def methods_that_the_server_lacks(call):
+    def f():
+        return (5).is_integer()
+
+    if call.there.version >= (3, 12):
+        assert call(f) is True
+    else:
+        assert type(call.error(f)) is AttributeError
