@@ -368,5 +368,5 @@ def _keep_large(buffers: list[Buffer], buffer: pickle.PickleBuffer) -> bool:
     raw = buffer.raw()
     if raw.nbytes < _OUT_OF_BAND:
         return True
-    buffers.append(raw)
+    buffers.append(raw if raw.format == "B" else raw.cast("B"))  # PyPy leaves it as it was
     return False
