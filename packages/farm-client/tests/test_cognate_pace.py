@@ -35,8 +35,9 @@ def simulate(costs, workers, sizes=None, overhead=200.0, known=True):
             done = start + overhead + sum(part)
             heapq.heappush(free, done)
             heapq.heappush(flying, (done, len(made), len(part), sum(part)))
-        now, _, size, micros = heapq.heappop(flying)
-        sizes.note(size, int(micros), overhead, 10 * size)
+        now, number, size, micros = heapq.heappop(flying)
+        alone = workers < number and len(flying) < workers
+        sizes.note(size, int(micros), overhead if alone else None, 10 * size)
     return now, made
 
 
@@ -136,9 +137,16 @@ class TestPace:
         for pace, overhead in ((fast, 200), (slow, 50_000)):
             for _ in range(20):
                 pace.note(10_000, 10_000, overhead, 10_000)
-        remaining = 100_000
-        assert slow.next(remaining, 2) > 5 * fast.next(remaining, 2)
+        assert slow.next(None, 2) > 1.9 * fast.next(None, 2)
         assert slow.long > 100_000 > fast.long
+
+    def test_what_others_took_is_no_overhead(self):
+        """A part that had to wait says nothing of it; the least that was seen counts."""
+        pace = Pace()
+        for overhead in (None, 3000, None, 1000, 2000):
+            pace.note(100, 100, overhead, 100)
+        assert pace.next(1600, 1) == 800
+        assert pace.next(100_000, 100) == 500
 
     def test_a_bound(self):
         """Parts take no longer than asked for."""

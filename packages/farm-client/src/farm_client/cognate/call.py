@@ -36,6 +36,7 @@ class Part(Job):
         number: Which one it is, in the order in which they were made.
         piece: What it is a part of the input.
         size: Of its arguments or of its result, whichever is larger, in bytes.
+        alone: Whether a worker was free to take it, and had the function.
         begun: When it was made.
         ended: When its result was here.
         micros: What its execution took.
@@ -43,7 +44,7 @@ class Part(Job):
         error: Why there is no value.
     """
 
-    __slots__ = ("begun", "ended", "error", "micros", "number", "piece", "size", "value")
+    __slots__ = ("alone", "begun", "ended", "error", "micros", "number", "piece", "size", "value")
 
     def __init__(
         self, function: Function, options: Optional[Options], sink: Call, number: int, piece: Piece
@@ -52,6 +53,7 @@ class Part(Job):
         self.number = number
         self.piece = piece
         self.size = 0
+        self.alone = False
         self.begun = self.ended = self.micros = 0.0
         self.value: Any = None
         self.error: Optional[BaseException] = None
@@ -169,6 +171,7 @@ class Call:
                 room -= piece.length
             self.taken += piece.length
             part = Part(self._function, self._options, self, self._number, piece)
+            part.alone = self._number >= workers > self.pending
             self._number += 1
             part.begun = perf_counter()
             self._put(part)
@@ -193,7 +196,8 @@ class Call:
         if not self._keep:
             part.piece = Piece(start, count, ())
         micros = part.micros
-        self._sizes.note(count, micros, (part.ended - part.begun) * 1e6 - micros, part.size)
+        overhead = (part.ended - part.begun) * 1e6 - micros if part.alone else None
+        self._sizes.note(count, micros, overhead, part.size)
         self._estimate.long = self._sizes.long
         if self._bar is not None and not part.failed:
             self._bar.advance(count)

@@ -64,13 +64,14 @@ class Sizes(Protocol):
     def ahead(self, workers: int) -> int:
         """How many parts should be on their way at the same time."""
 
-    def note(self, count: int, micros: float, overhead: float, size: int) -> None:
+    def note(self, count: int, micros: float, overhead: Optional[float], size: int) -> None:
         """Take note of a part.
 
         Args:
             count: How many elements it had.
             micros: What its execution took.
-            overhead: What it took besides, from when it was made to when its result was there.
+            overhead: What it took besides, from when it was made to when its result was there;
+                None if it had to wait for others.
             size: Of its arguments or of its result, whichever is larger, in bytes.
         """
 
@@ -90,7 +91,7 @@ class Even:
         self._made = 0
         self._backwards = backwards
         self._latest = 0.0
-        self._overhead = _MOST_SLOWLY
+        self._overhead = 0.0
         self.long = _LONG
         self.weight = 0.0
 
@@ -104,11 +105,11 @@ class Even:
         """How many parts should be on their way at the same time."""
         return _ahead(workers, self._latest, self.long)
 
-    def note(self, count: int, micros: float, overhead: float, size: int) -> None:
+    def note(self, count: int, micros: float, overhead: Optional[float], size: int) -> None:
         """Take note of how long parts take."""
         self._latest = micros
-        self._overhead = min(self._overhead, overhead)
-        self.long = max(_LONG, _OVERHEADS * self._overhead)
+        self._overhead = _least(self._overhead, overhead)
+        self.long = _long(self._overhead)
 
 
 class Pace:
@@ -127,7 +128,7 @@ class Pace:
         self._micros = self._count = 0.0  # of the parts before, the latest weighing most
         self._largest = 1
         self.weight = 0.0
-        self._overhead = _MOST_SLOWLY
+        self._overhead = 0.0
         self._latest = 0.0
         self.long = _LONG
 
@@ -136,10 +137,13 @@ class Pace:
         unit = self._unit
         if unit is None:
             return 1
-        least = max(_LEAST, _OVERHEADS * self._overhead)
+        least = min(_OVERHEADS * self._overhead, _MOST_SLOWLY)
         most = max(self._most, least)
         if remaining is not None:
-            most = min(most, max(least, unit * remaining / (self._shares * workers)))
+            each = unit * remaining / workers
+            least = max(_LEAST, min(least, each / 2))
+            most = min(most, max(least, each / self._shares))
+        most = max(most, _LEAST)
         size = min(most / unit, float(self._largest * _GROWTH))
         if self.weight:
             size = min(size, _BYTES / self.weight)
@@ -151,11 +155,11 @@ class Pace:
         """How many parts should be on their way at the same time."""
         return workers if self._unit is None else _ahead(workers, self._latest, self.long)
 
-    def note(self, count: int, micros: float, overhead: float, size: int) -> None:
+    def note(self, count: int, micros: float, overhead: Optional[float], size: int) -> None:
         """Take note of how long a part took."""
         self.weight = max(self.weight / 2, size / count)
-        self._overhead = min(self._overhead, overhead)
-        self.long = max(_LONG, 2 * _OVERHEADS * self._overhead)
+        self._overhead = _least(self._overhead, overhead)
+        self.long = _long(self._overhead)
         unit = (micros + 0.5) / count  # they are whole numbers
         before = self._unit
         if before is None or (count >= self._largest and unit < before / 4):
@@ -196,6 +200,18 @@ class PartEstimate(Estimate):
         ahead = self.latest < self.long
         self.cost = DEPTH / 2 if ahead else 2 * DEPTH
         self.most = 2 if ahead else 1
+
+
+def _least(before: float, overhead: Optional[float]) -> float:
+    """The least overhead seen, 0 as long as there is none."""
+    if overhead is None:
+        return before
+    return min(before, overhead) if before else overhead
+
+
+def _long(overhead: float) -> float:
+    """What a part may take that is sent ahead of time."""
+    return max(_LONG, 2 * _OVERHEADS * overhead)
 
 
 def _ahead(workers: int, micros: float, long: float) -> int:
