@@ -46,7 +46,11 @@ class PaperServer:
     Besides real tasks it knows some that act on the server itself:
 
     ``"paper:wait"`` (key)
-        returns once the test sets ``events[key]``; ``started[key]`` says that it runs.
+        returns once the test sets ``events[key]``; ``started[key]`` says that it runs. What it
+        returns is ``answers[key]``, or the key.
+    ``"paper:wait.key"``
+        the same, for where a task has no arguments. A function can have the same done by
+        ``threading.current_thread().paper.wait(key)``.
     ``"paper:die"``
         drops the connection.
     ``"paper:echo"`` (value)
@@ -60,7 +64,7 @@ class PaperServer:
         hello: Changes to what it says of itself.
         frames: The kind and count of each frame that each worker received, by index.
         calls: The options that tasks came with.
-        events, started: See ``"paper:wait"``.
+        events, started, answers: See ``"paper:wait"``.
         greeted: The hellos that were exchanged.
         die: What a task raises to do as ``"paper:die"``.
         jitter: A `random.Random` if answers are to be gathered and cut at random.
@@ -80,6 +84,7 @@ class PaperServer:
         self.endings = {}  # how sessions ended, by their ids
         self.events = Events()
         self.started = Events()
+        self.answers = {}
         self.jitter = None
         self.forgotten = defaultdict(list)
         self.lies = deque()
@@ -159,7 +164,9 @@ class PaperServer:
         try:
             if client.role == "work":
                 session = next(h.session for c, h in reversed(self.greeted) if c is client)
-                PaperWorker(self, stream, client.index, session).serve()
+                worker = PaperWorker(self, stream, client.index, session)
+                threading.current_thread().paper = worker
+                worker.serve()
         except (OSError, EOFError, Die):
             pass
         finally:
@@ -257,19 +264,12 @@ class PaperWorker:
                 self.flush()
 
     def call(self, function, args, keywords):
-        server = self.server
         name = str(function.body[16:], "utf-8", "replace")
         if name.startswith("Npaper:"):
             if name == "Npaper:die":
                 raise Die
-            if name == "Npaper:wait":
-                self.flush()
-                server.started[args[0]].set()
-                if not server.events[args[0]].wait(BOUND):
-                    raise TimeoutError(args[0])
-                if server._closed:
-                    raise Die
-                return args[0]
+            if name.startswith("Npaper:wait"):
+                return self.wait(args[0] if args else name.partition(".")[2])
             if name == "Npaper:import":
                 return tuple(self.ask(args[0]))
             return args[0], self.index
@@ -289,6 +289,19 @@ class PaperWorker:
                 (answer,) = answers
                 assert answer.ident == self.index + 7
                 return unpack_module(answer.body)
+
+    def wait(self, key):
+        server = self.server
+        self.flush()
+        server.started[key].set()
+        event = server.events[key]
+        if server._closed:  # `close` sets the events that there are
+            raise Die
+        if not event.wait(BOUND):
+            raise TimeoutError(key)
+        if server._closed:
+            raise Die
+        return server.answers.get(key, key)
 
     def close_run(self):
         if not self.answers:

@@ -79,10 +79,10 @@ def tagged():
 
 
 def memory_map():
-    file = tempfile.TemporaryFile()
-    file.write(bytes(range(8)))
-    file.flush()
-    return numpy.memmap(file, dtype="u1", mode="r", shape=(8,))
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(range(8)))
+        file.flush()
+        return numpy.memmap(file, dtype="u1", mode="r", shape=(8,))
 
 
 def record_array():

@@ -13,7 +13,8 @@ PUBLIC = {
     "farm_common": """
         Address AddressError AddressLike AuthError Authenticator Deadline FarmError
         IncompatibleVersionError InvalidTaskError KernelCreationError KernelEndedError Layer NoAuth
-        NoKernelError ProtocolError SerializationError TaskExecutionError UnsupportedError
+        NoKernelError ProtocolError PtreeCycleError PtreeError PtreeRedefinitionError
+        PtreeUndefinedFunctionError SerializationError TaskExecutionError UnsupportedError
         WorkerLostError __version__ parse_address
     """,
     "farm_common.address": "UNIX_PATH_LIMIT Address AddressLike parse_address",
@@ -21,8 +22,9 @@ PUBLIC = {
     "farm_common.deadline": "Deadline",
     "farm_common.errors": """
         AddressError AuthError FarmError IncompatibleVersionError InvalidTaskError
-        KernelCreationError KernelEndedError NoKernelError ProtocolError SerializationError
-        TaskExecutionError UnsupportedError WorkerLostError
+        KernelCreationError KernelEndedError NoKernelError ProtocolError PtreeCycleError PtreeError
+        PtreeRedefinitionError PtreeUndefinedFunctionError SerializationError TaskExecutionError
+        UnsupportedError WorkerLostError
     """,
     "farm_common.frames": """
         Buffer Flag Frame FrameReader HEADER_SIZE IGNORABLE Kind MAX_BUFFERS NAMES PREAUTH_LIMIT

@@ -302,6 +302,21 @@ def test_odd_frames(frame):
     assert "File" in printed(made)
 
 
+def test_no_traceback_is_endless():
+    """However many frames there are said to be."""
+    for frames in (
+        [Frame("/x/y.py", 5, "f", times=1 << 40)],
+        [Frame("/x/y.py", 5, "f", times=6000)] * 3,
+        [Frame("/x/y.py", 5, "f")] * 50_000,
+    ):
+        count = 0
+        tb = traceback_of(frames)
+        while tb is not None:
+            tb = tb.tb_next
+            count += 1
+        assert 9_000 < count < 10_002
+
+
 def test_each_is_new(elsewhere):
     """Raising with one adds to none of the others, from many threads either."""
     frames = elsewhere(frames_of(raised(outer, 0).__traceback__))

@@ -582,7 +582,7 @@ VALUES: "dict[str, Case]" = {
             "a generator": generator,
             "a logger": logger_case,
             "a path": pathlib.Path,
-            "a file": lambda: open(os.devnull, encoding="utf-8"),
+            "a file": lambda: sys.__stdin__,
             "an enum class": lambda: Color,
             "a partial": lambda: functools.partial(len),
         }.items()
@@ -872,7 +872,11 @@ VALUES: "dict[str, Case]" = {
     "sequence iterator": Case(
         lambda: advanced(iter(Indexed())), holds(lambda i: list(i) == [1, 4])
     ),
-    "enumerate": Case(lambda: advanced(enumerate("abc", 5)), yields, pypy=False),
+    "enumerate": Case(
+        lambda: advanced(enumerate("abc", 5)),
+        holds(lambda e: type(e) is enumerate and list(e) == [(6, "b"), (7, "c")]),
+        pypy=False,
+    ),
     "zip": Case(lambda: advanced(zip([1, 2], "ab")), yields),
     "map": Case(lambda: advanced(map(operator.add, [1, 2], [3, 4])), yields),
     "filter": Case(lambda: filter(None, [0, 1]), yields),
@@ -1466,16 +1470,13 @@ CANNOT: "dict[str, Refusal]" = {
     "selector": Refusal(selectors.DefaultSelector, "a selector"),
     "poll": Refusal(select.poll, "a selector"),
     "scandir": Refusal(lambda: os.scandir("/"), "a directory that is being read"),
-    "directory entry": Refusal(lambda: next(iter(os.scandir("/"))), "a directory entry"),
+    "directory entry": Refusal(lambda: next(reversed(list(os.scandir("/")))), "a directory entry"),
     "csv reader": Refusal(lambda: csv.reader([]), "a csv reader"),
     "csv writer": Refusal(lambda: csv.writer(io.StringIO()), "a csv writer"),
     "finder": Refusal(lambda: re.finditer("a", "a"), "an iterator"),
     "weak proxy": Refusal(lambda: weakref.proxy(Point), "a weak proxy"),
     "finalizer": Refusal(lambda: weakref.finalize(Point, int), "a finalizer"),
     "multiprocessing lock": Refusal(lambda: multiprocessing.get_context("fork").Lock(), "a lock"),
-    "multiprocessing queue": Refusal(
-        lambda: multiprocessing.get_context("fork").Queue(), "a queue"
-    ),
     "multiprocessing process": Refusal(multiprocessing.Process, "a process"),
     "handler": Refusal(lambda: logging.handlers.BufferingHandler(1), "a lock"),
     "async generator": Refusal(lambda: _async_generator(), "a generator"),

@@ -47,6 +47,7 @@ from .link import Link
 from .options import current_options
 from .output import Printer
 from .poller import READ, WRITE
+from .timers import Timers
 
 __all__ = ["Engine"]
 
@@ -99,6 +100,7 @@ class Engine(Handover):
         self._picky = False  # whether some worker cannot load our bytecode
         self._absent: set[int] = set()  # the indices of workers that are to be replaced
         self._submitted_at = 0.0
+        self.timers = Timers(self)
         _engines.add(self)
 
     # submitting
@@ -282,8 +284,8 @@ class Engine(Handover):
         """Raise `SerializationError` if a function cannot travel to all workers."""
         if function.largest > self._frame_limit:
             raise SerializationError(
-                f"task {function.name} has {function.largest} bytes with all that it captured, and a "
-                f"server of this kernel takes {self._frame_limit} at most: use less of it, or "
+                f"task {function.name} has {function.largest} bytes with all that it captured, and "
+                f"a server of this kernel takes {self._frame_limit} at most: use less of it, or "
                 f"farm.shared in parts"
             )
         self._check_shared(function.shared)
@@ -401,23 +403,45 @@ class Engine(Handover):
         if link is not None and link.stream.writing:
             self.wait(lambda: link.lost or not link.stream.writing)
 
-    def withdraw(self, job: Job) -> bool:
-        """Take a task back that was not sent yet; return whether it was so."""
-        with self._lock:
+    def withdraw(self, job: Job, settle: Callable[[], Any] = bool) -> bool:
+        """Take a task back that was not sent yet.
+
+        Args:
+            job: The task.
+            settle: Called at the same moment, with the lock held, if so; what it changes, waiters
+                see.
+
+        Returns:
+            Whether it was so.
+        """
+
+        def take_back() -> bool:
             if job.cost >= 0 or job.sink is None:
                 return False
             job.sink = None  # `_fill` drops it
             self.unfinished -= 1
-            self._notify(None)
+            settle()
             return True
+
+        return self.change(take_back)
+
+    def job_of(self, sink: Sink) -> Optional[Job]:
+        """The unfinished task of a sink, for who was interrupted while he submitted it."""
+        with self._lock:
+            jobs = self._dispatcher.queued()
+            for link in (*self._links.values(), *self._limbo):
+                jobs += link.inflight.values()
+            return next((job for job in jobs if job.sink is sink), None)
 
     def withdraw_all(self, chosen: Callable[[Job], bool], sink: Sink) -> None:
         """Take back those tasks of a sink that were not sent yet and are chosen."""
-        with self._lock:
+
+        def take_back() -> None:
             taken = self._dispatcher.withdraw(lambda job: job.sink is sink and chosen(job))
             self.unfinished -= taken
             sink.pending -= taken
-            self._notify(None)
+
+        self.change(take_back)
 
     # reading
 
@@ -698,6 +722,7 @@ class Engine(Handover):
             self._library.close()
             error = KernelEndedError(reason)
             self._fail(self._dispatcher.take_all(), error)
+            self.timers.fail(error)
             for link in (*self._links.values(), *self._limbo):
                 self._fail((*link.inflight.values(), *link.pinned), error)
                 link.inflight.clear()
@@ -713,6 +738,7 @@ class Engine(Handover):
         self._call_back()
         if pump is not None and pump is not threading.current_thread():
             pump.join()
+        self.timers.join()
         self._callbacks.end()
         self._close_unused()
 

@@ -64,6 +64,7 @@ class Link:
         self.alone = False  # the task in flight is to be the only one
         self.lost = False
         self.broken: Optional[BaseException] = None  # why nothing more can be received
+        self.settled = False  # the dispatcher knows it
         self.draining = False  # being removed from the kernel
         self.done = 0
         self.watching_writes = False
@@ -174,7 +175,9 @@ class Link:
         self.load += cost * count
         return segments
 
-    def _encode_task(self, new: list[Union[Shared[Any], Blob]], jobs: Sequence[Job]) -> list[Buffer]:
+    def _encode_task(
+        self, new: list[Union[Shared[Any], Blob]], jobs: Sequence[Job]
+    ) -> list[Buffer]:
         """The TASK frame, and before it the shared values that it needs."""
         segments: list[Buffer] = []
         first = jobs[0]

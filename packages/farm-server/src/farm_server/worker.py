@@ -52,6 +52,7 @@ from farm_common.shipping.modules import unpack_changes
 from farm_common.shipping.rebuild_classes import Classes
 from farm_common.shipping.rebuild_classes import table as class_table
 from farm_common.shipping.tasks import ID_SIZE
+from farm_common.shipping.unit import compile_unit as _  # noqa: F401  (once, not in each fork)
 from farm_common.states import Role, State
 from farm_common.stream import Stream
 

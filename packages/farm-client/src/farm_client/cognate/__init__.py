@@ -1,5 +1,6 @@
-"""The cognates: parallel counterparts of Python's functions for sequences."""
+"""Cognates: parallel counterparts of functions and expressions of the language."""
 
+from .control import pand, pfuncall, plet, plet_if, por
 from .map import pdotimes, pmap, pmap_into, pmapc, pmapcan, pmapcar
 from .reduce import pmap_reduce, preduce, preduce_partial
 from .remove import pcount, pcount_if, pcount_if_not, premove, premove_if, premove_if_not
@@ -10,6 +11,7 @@ from .tails import pmapcon, pmapl, pmaplist, pmaplist_into
 
 __all__ = [
     "Stream",
+    "pand",
     "pcount",
     "pcount_if",
     "pcount_if_not",
@@ -18,6 +20,9 @@ __all__ = [
     "pfind",
     "pfind_if",
     "pfind_if_not",
+    "pfuncall",
+    "plet",
+    "plet_if",
     "pmap",
     "pmap_into",
     "pmap_iter",
@@ -31,6 +36,7 @@ __all__ = [
     "pmaplist_into",
     "pnotany",
     "pnotevery",
+    "por",
     "preduce",
     "preduce_partial",
     "premove",

@@ -56,8 +56,9 @@ def _builtin(function: Any) -> Any:
     owner = getattr(function, "__self__", None)
     if owner is None or isinstance(owner, types.ModuleType):
         name = public_name(function) or _nameless(function)
-        if name is None and _PYPY and is_importable(function):
-            name = function.__module__, function.__name__  # an extension's, which it writes badly
+        extension = _PYPY and type(function) is not types.BuiltinFunctionType
+        if name is None and extension and is_importable(function):
+            name = function.__module__, function.__name__  # which PyPy writes badly
         return NotImplemented if name is None else (resolve, name)
     hidden = _hidden(function, owner, function.__name__)
     return (resolve, hidden) if hidden is not None else (getattr, (owner, function.__name__))
@@ -109,7 +110,16 @@ def _unbound(function: Any) -> Any:
     owner = getattr(function, "__objclass__", None)
     if owner is None:
         return _pypy_unbound(function)
-    return values.attribute_of_class, (owner, function.__name__)
+    return values.attribute_of_class, (_public_heir(owner), function.__name__)
+
+
+def _public_heir(cls: type) -> type:
+    """A class, or the public one that derives from it, where it is a private base of that."""
+    if cls.__module__.startswith("_") and public_name(cls) is None:
+        for heir in type.__subclasses__(cls):
+            if heir.__module__ == cls.__module__.lstrip("_"):
+                return heir
+    return cls
 
 
 def _pypy_unbound(function: Any) -> Any:
@@ -240,6 +250,15 @@ def _context_manager(function: Any) -> Any:
     return _remade(make, (_cell(function, "func"),), _state(function))
 
 
+def _manager(manager: Any) -> Any:
+    """What a function with `contextlib.contextmanager` gives; decorators made of it keep one."""
+    if inspect.getgeneratorstate(manager.gen) != inspect.GEN_CREATED:
+        raise Refusal(
+            "a context manager that was entered cannot travel: send its function", manager
+        )
+    return values.context_manager, (manager.func, manager.args, manager.kwds)
+
+
 def _single_dispatch(function: Any) -> Any:
     registry = function.registry
     args = (registry[object], _registered(registry))
@@ -341,6 +360,7 @@ REDUCERS: dict[type, Reducer] = {
     staticmethod: _classmethod,
     functools.cached_property: _cached_property,
     functools.singledispatchmethod: _single_dispatch_method,
+    contextlib._GeneratorContextManager: _manager,
 }
 
 if _PYPY:

@@ -203,9 +203,9 @@ def _records(links: Sequence[_Links], skip: int) -> tuple[list[dict[str, Any]], 
     room = _MOST_FRAMES
     for link in links:
         error = link.error
-        frames = frames_of(error.__traceback__, skip, max(4, room // 2))
+        frames = frames_of(error.__traceback__, _own_frames(error, skip), max(4, room // 2))
         room -= len(frames)
-        skip = 0  # those of the others begin where they were caught: in the user's code
+        skip = 0  # the tracebacks of the others begin where these were caught
         kind = type(error)
         record: dict[str, Any] = {"class": name_of(kind), "text": _report(error), "frames": frames}
         if table.at_worker and table.is_foreign(kind):
@@ -229,6 +229,28 @@ def _records(links: Sequence[_Links], skip: int) -> tuple[list[dict[str, Any]], 
         records.append(record)
         stacks.append(Stack(frames))
     return records, stacks
+
+
+def _own_frames(error: BaseException, skip: int) -> int:
+    """How many frames at the start of an exception's traceback say nothing to the user.
+
+    Those are farm's own. Of an exception that is not farm's the last frame says something in any
+    case.
+    """
+    entry = error.__traceback__
+    count = 0
+    while entry is not None:
+        name = entry.tb_frame.f_globals.get("__name__")
+        if count >= skip and not _is_own(name):
+            return count
+        entry = entry.tb_next
+        count += 1
+    ours = count <= skip or _is_own(type(error).__module__)
+    return count if ours else count - 1
+
+
+def _is_own(module: object) -> bool:
+    return isinstance(module, str) and module.startswith(("farm_common.", "farm_server."))
 
 
 def _describe(links: Sequence[_Links], stacks: Sequence[Stack]) -> str:

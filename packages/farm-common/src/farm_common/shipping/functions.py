@@ -21,12 +21,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..errors import SerializationError
-from . import rebuild, source
+from . import rebuild
+from .codes import operands
 from .importable import is_imported
 
 __all__ = ["Wrapping", "global_names", "reduce_cell", "reduce_function", "reduce_module"]
-
-_PYPY = sys.implementation.name == "pypy"
 
 _GLOBAL_OPS = frozenset(
     {
@@ -122,6 +121,8 @@ class Wrapping:
     def _reduce_code(self, function: types.FunctionType) -> Any:
         if self.bytecode:
             return self.reduce_code(function.__code__)
+        from . import source  # reads syntax trees, which few programs need
+
         unit = source.find_unit(function)
         minimum = source.minimum_version(unit)
         if minimum > self.minimum:
@@ -221,9 +222,11 @@ def _submodules(packages: list[types.ModuleType], code: types.CodeType) -> list[
         if not hasattr(package, "__path__"):
             continue
         prefix = f"{package.__name__}."
-        for name in list(sys.modules):
-            if name.startswith(prefix) and names.issuperset(name[len(prefix) :].split(".")):
-                found.append(name)
+        found += [
+            name
+            for name in list(sys.modules)
+            if name.startswith(prefix) and names.issuperset(name[len(prefix) :].split("."))
+        ]
     return found
 
 
@@ -235,11 +238,9 @@ def global_names(code: types.CodeType) -> tuple[str, ...]:
 
 def _global_names(code: types.CodeType) -> Iterator[str]:
     if code.co_names:
-        for instruction in dis.get_instructions(code):
-            if instruction.opname in _GLOBAL_OPS:
-                # PyPy 3.11 takes argval to be half of it, as in CPython's bytecode.
-                number: Any = instruction.arg
-                yield code.co_names[number] if _PYPY else instruction.argval
+        for name, operand in operands(code):
+            if name in _GLOBAL_OPS:
+                yield operand
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _global_names(constant)
@@ -263,7 +264,7 @@ def _lines(code: types.CodeType) -> tuple[int, str]:
 
 
 def _last_line(code: types.CodeType) -> int:
-    last = max((line for _, line in dis.findlinestarts(code) if line is not None), default=0)
+    last = max((line or 0 for _, line in dis.findlinestarts(code)), default=0)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             last = max(last, _last_line(constant))

@@ -8,7 +8,7 @@ from typing import Any
 
 from .aliases import public_name
 
-__all__ = ["is_imported", "is_importable", "ship_by_value"]
+__all__ = ["is_importable", "is_imported", "ship_by_value"]
 
 # Modules whose functions and classes travel by value, by their first names.
 _by_value: set[str] = set()

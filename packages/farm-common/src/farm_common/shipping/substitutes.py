@@ -78,14 +78,11 @@ _FORMS = frozenset(
 
 def find(module: str, qualname: str) -> Any:
     """What to take for a name that is not here; None if there is nothing like it."""
-    if module == "typing":
-        extensions = sys.modules.get("typing_extensions")
-        if hasattr(extensions, qualname):
-            return getattr(extensions, qualname)
-        if qualname in _FORMS:
-            return _forms.setdefault(qualname, MissingForm(qualname))
-    if (module, qualname) in _UNNAMED:
-        return _UNNAMED[module, qualname]
+    if module == "typing" and qualname in _FORMS:
+        return _forms.setdefault(qualname, MissingForm(qualname))
+    for place in (module, "types") if module == "builtins" else (module,):
+        if (place, qualname) in _UNNAMED:
+            return _UNNAMED[place, qualname]
     make = _MAKERS.get((module, qualname))
     return None if make is None else _made.setdefault((module, qualname), make())
 
@@ -133,6 +130,10 @@ _UNNAMED: dict[tuple[str, str], type] = _kinds(
 )
 # Public, but from 3.13 on as threading.Lock, which is a function before.
 _UNNAMED["_thread", "LockType"] = type(threading.Lock())
+# Public from 3.10 on.
+_UNNAMED["types", "NoneType"] = type(None)
+_UNNAMED["types", "EllipsisType"] = type(...)
+_UNNAMED["types", "NotImplementedType"] = type(NotImplemented)
 
 
 # Makers of what stands for newer classes and functions
@@ -185,9 +186,6 @@ class _KwOnly:
 
 
 _MAKERS: dict[tuple[str, str], Callable[[], Any]] = {
-    ("types", "NoneType"): lambda: type(None),
-    ("types", "EllipsisType"): lambda: type(...),
-    ("types", "NotImplementedType"): lambda: type(NotImplemented),
     ("types", "UnionType"): lambda: type(typing.Union[int, str]),
     ("types", "BuiltinMethodType"): lambda: types.BuiltinFunctionType,
     ("dataclasses", "KW_ONLY"): _KwOnly,

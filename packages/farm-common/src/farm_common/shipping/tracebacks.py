@@ -26,8 +26,8 @@ __all__ = ["Frame", "Stack", "frames_of", "traceback_of"]
 #: How many different frames of a traceback travel: the first half of them and the last.
 _MOST_FRAMES = 200
 
-#: How often a frame may stand in a row in a traceback that is made here.
-_MOST_REPEATS = 10_000
+#: How many entries a traceback that is made here may have.
+_MOST_ENTRIES = 10_000
 
 #: How many lines of the source of one frame travel, and how long they may be.
 _SOURCE_LINES = 10
@@ -90,6 +90,8 @@ def frames_of(
         else:
             last, offset = code, entry.tb_lasti
             runs.append([entry, code, entry.tb_lineno or code.co_firstlineno, 1])
+    for file in {code.co_filename for _, code, _, _ in runs}:
+        linecache.checkcache(file)  # it may have been edited since a line of it was last shown
     if len(runs) <= most:
         return [_frame(*run) for run in runs]
     half = most // 2
@@ -200,6 +202,8 @@ def traceback_of(frames: Sequence[Frame]) -> Optional[types.TracebackType]:
     """
     tb: Optional[types.TracebackType] = None
     namespace: dict[str, Any] = {"__name__": "<remote>"}
+    room = _MOST_ENTRIES
+    frames = frames[-room:]
     names = _show(frames)
     for frame in reversed(frames):
         line = min(max(frame.line, 1), _MOST_LINE)
@@ -216,7 +220,9 @@ def traceback_of(frames: Sequence[Frame]) -> Optional[types.TracebackType]:
             # Debuggers list what is around the line where a frame is. But none is to stop here, nor
             # is it to count as covered.
             next(generator)
-        for _ in range(min(max(frame.times, 1), _MOST_REPEATS)):
+        times = max(1, min(frame.times, room))
+        room -= times
+        for _ in range(times):
             tb = types.TracebackType(tb, made, offset, line)
     return tb
 
