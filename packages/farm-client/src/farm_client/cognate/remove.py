@@ -125,8 +125,8 @@ def premove(
         progress: As for `pmap`.
 
     Returns:
-        The other elements in order, in a new sequence of the same type: a tuple, a string, bytes,
-        an array or a NumPy array; else a list.
+        The other elements in order, in a new sequence of the same type if it is a tuple, a string,
+        bytes, an array or a NumPy array, else in a list.
 
     Raises:
         TaskExecutionError: The key or the test failed.
