@@ -11,6 +11,7 @@ import struct
 import threading
 import types
 import weakref
+from array import array
 
 import pytest
 from hypothesis import given
@@ -116,6 +117,13 @@ def test_large_buffers_stay_out_of_the_pickle():
     large[0] = 7
     assert parcel.buffers[0][0] == 7
     assert len(parcel.body) < 1000
+
+
+def test_large_buffers_are_of_bytes():
+    """Whatever they are of where they come from: their length is what travels."""
+    parcel = pack(array("d", range(10_000)), PROTOCOL, "it")
+    assert sum(map(len, parcel.buffers)) in (0, 80_000)
+    assert unpack(parcel.body, parcel.buffers)[9_999] == 9_999
 
 
 def test_a_pickler_that_failed_leaves_nothing_behind():

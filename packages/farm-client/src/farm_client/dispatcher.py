@@ -271,6 +271,17 @@ class Dispatcher:
             else:
                 self.queue.appendleft(job)
 
+    def withdraw(self, chosen: Callable[[Job], bool]) -> int:
+        """Take some tasks off the queues; return how many there were."""
+        taken = 0
+        for queue in self._queues():
+            kept = [job for job in queue if not chosen(job)]
+            if len(kept) < len(queue):
+                taken += len(queue) - len(kept)
+                queue.clear()
+                queue.extend(kept)
+        return taken
+
     def queued(self) -> list[Job]:
         """All tasks that wait, those included that were withdrawn."""
         return [job for queue in self._queues() for job in queue]
