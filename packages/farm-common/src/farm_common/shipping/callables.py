@@ -282,6 +282,15 @@ def _single_dispatch_bound(function: Any) -> Any:
     return NotImplemented
 
 
+def _single_dispatch_get(bound: Any) -> Any:
+    """The same from Python 3.14 on."""
+    owner = bound._cls if bound._obj is None else bound._obj
+    name = bound._unbound.func.__name__
+    if inspect.getattr_static(owner, name, None) is bound._unbound:
+        return getattr, (owner, name)
+    return NotImplemented
+
+
 def _partial_method_bound(function: Any) -> Any:
     return values.partial_method_function, (_cell(function, "self"),)
 
@@ -304,7 +313,7 @@ def _made_functions() -> Iterator[tuple[types.CodeType, Reducer]]:
         (functools.singledispatch, "wrapper", _single_dispatch),
         (functools.singledispatchmethod.__get__, "_method", _single_dispatch_bound),
         (
-            functools.partialmethod.__dict__["_make_unbound_method"],
+            vars(functools.partialmethod).get("_make_unbound_method"),
             "_method",
             _partial_method_bound,
         ),
@@ -378,6 +387,8 @@ else:
     REDUCERS[types.WrapperDescriptorType] = _unbound
     REDUCERS[types.ClassMethodDescriptorType] = _unbound
     REDUCERS[functools._lru_cache_wrapper] = _cache
+if "_singledispatchmethod_get" in vars(functools):
+    REDUCERS[vars(functools)["_singledispatchmethod_get"]] = _single_dispatch_get
 if isinstance(typing.NewType, type):
     REDUCERS[typing.NewType] = _new_type
 
