@@ -534,6 +534,33 @@ class TestStreams:
         rest(kernel)
 
 
+def test_mixed_kernels(launch, make, peer):
+    """Functions of the program go to workers of this version and of others at the same time."""
+    addresses = [launch("127.0.0.1:0", "--workers", "2").address]
+    addresses.append(launch("127.0.0.1:0", "--workers", "2", python=peer).address)
+    make(addresses)
+    shift = 7
+
+    def work(x):
+        time.sleep(0.001)
+        return x + shift, sys.version
+
+    got = farm.pmap(work, range(300), parts=100)
+    assert [value for value, _ in got] == list(range(7, 307))
+    assert len({version for _, version in got}) == 2
+    assert farm.psort(range(300), key=lambda x: -x) == list(range(299, -1, -1))
+
+    def picky(x):
+        if x == 57:
+            raise LookupError("fifty-seven")
+        return x
+
+    with pytest.raises(farm.TaskExecutionError) as caught:
+        farm.pmap(picky, range(300), parts=100)
+    assert caught.value.index == 57
+    assert type(caught.value.__cause__) is LookupError
+
+
 def test_other_interpreters(launch, make, peer):
     """Workers of any version run parts of what they can import."""
     make(launch("127.0.0.1:0", "--workers", "2", python=peer).address)

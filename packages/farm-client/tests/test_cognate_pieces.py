@@ -1,5 +1,6 @@
 """Pieces of the input: slices of what can be sliced, and what iterators yield in time."""
 
+import sys
 from array import array
 
 import pytest
@@ -39,12 +40,35 @@ def test_a_numpy_array_is_sliced():
 def test_draws():
     """What iterators yield is in lists; beside them is what can be sliced."""
     draws = Draws((iter("abcdef"), [1, 2, 3, 4, 5], iter(range(9))), None, 100)
-    assert draws.remaining is None
+    assert draws.remaining == 5
     assert draws.take(2) == (100, 2, (["a", "b"], [1, 2], [0, 1]))
     assert draws.take(9) == (102, 3, (["c", "d", "e"], [3, 4, 5], [2, 3, 4]))
-    assert draws.take(9) is None
     assert draws.remaining == 0
     assert draws.take(9) is None
+    assert draws.take(9) is None
+
+
+def test_how_much_remains():
+    """Iterators may know or not, or be wrong; that is never taken for the end."""
+    assert Draws(((x for x in "ab"),), None).remaining is None
+    assert Draws(((x for x in "ab"), [1]), None).remaining is None
+    assert Draws(({1, 2},), 1).remaining == 1
+    assert Draws((range(10**30),), None).remaining == sys.maxsize
+
+    class Modest:
+        def __len__(self):
+            return 1
+
+        def __iter__(self):
+            return iter("abc")
+
+    draws = Draws((Modest(),), None)
+    assert [draws.take(2), draws.take(2), draws.take(2)] == [
+        (0, 2, (["a", "b"],)),
+        (2, 1, (["c"],)),
+        None,
+    ]
+    assert draws.remaining == 0
 
 
 def test_draws_stop_at_the_limit():

@@ -157,6 +157,7 @@ class TestStopping:
         """So an iterator may be."""
         assert farm.pfind(1000, itertools.count()) == 1000
         assert farm.psome(bool, itertools.count()) is True
+        assert farm.pfind_if(bool, range(10**30)) == 1
 
     def test_earlier_parts_are_waited_for(self, kernel):
         """A match counts only when all before it is looked at."""

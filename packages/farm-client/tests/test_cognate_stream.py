@@ -187,6 +187,20 @@ class TestClosing:
         quiet(kernel)
         assert source.read == read
 
+    def test_interrupted(self, kernel, monkeypatch):
+        """Whoever waits may be interrupted; that ends it, for something may be missing then."""
+        stream = farm.pmap_iter(abs, itertools.count())
+        next(stream)
+
+        def interrupt(*args):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(stream._call, "wait", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            list(stream)
+        assert list(stream) == []
+        quiet(kernel)
+
     def test_the_end_of_the_kernel(self, kernel):
         """Is told."""
         stream = farm.pmap_iter(abs, itertools.count())
@@ -287,6 +301,28 @@ class TestAsync:
 
         asyncio.run(main())
         quiet(kernel)
+
+    def test_many(self, kernel):
+        """Streams wait in threads of their own, and leave none behind."""
+        gates[0] = threading.Event()
+        before = threading.active_count()
+
+        async def main():
+            streams = [farm.pmap_iter(gated, itertools.count()) for _ in range(40)]
+            waiting = [asyncio.ensure_future(stream.__anext__()) for stream in streams]
+            await asyncio.sleep(0)
+            assert await asyncio.get_running_loop().run_in_executor(None, abs, -5) == 5
+            gates[0].set()
+            assert await asyncio.gather(*waiting) == [0] * 40
+            for stream in streams:
+                await stream.aclose()
+
+        asyncio.run(main())
+        quiet(kernel)
+        for thread in threading.enumerate():
+            if thread.name.startswith("farm-stream"):
+                thread.join(20)
+        assert threading.active_count() <= before + 2  # of the kernel's own
 
     def test_errors(self, kernel):
         """Come in their places."""

@@ -13,6 +13,7 @@ __all__ = [
     "as_sequence",
     "check_iterables",
     "check_number",
+    "expected",
     "is_ndarray",
     "is_sliceable",
     "shortest",
@@ -30,6 +31,11 @@ def is_ndarray(value: Any) -> bool:
 
 def is_sliceable(value: Any) -> bool:
     """Whether slices of a value are what a worker should get in its place."""
+    if isinstance(value, range):
+        try:
+            len(value)
+        except OverflowError:  # there are more than anybody can count
+            return False
     return isinstance(value, _SLICEABLE) or (is_ndarray(value) and value.ndim > 0)
 
 
@@ -83,6 +89,17 @@ def shortest(sequences: Iterable[Any], size: Optional[int]) -> Optional[int]:
     """How many elements there are to map at most; None where only the end will tell."""
     lengths = [len(sequence) for sequence in sequences if is_sliceable(sequence)]
     return min(lengths if size is None else [*lengths, size], default=None)
+
+
+def expected(things: Iterable[Any], size: Optional[int]) -> Optional[int]:
+    """About how many elements there are to map; None where nobody knows."""
+    hints = [] if size is None else [size]
+    for thing in things:
+        try:
+            hints.append(operator.length_hint(thing, -1))
+        except OverflowError:
+            hints.append(sys.maxsize)
+    return None if not hints or min(hints) < 0 else min(hints)
 
 
 def as_sequence(thing: Any) -> Any:

@@ -8,7 +8,15 @@ from itertools import islice
 from time import perf_counter
 from typing import Any, NamedTuple, Optional
 
-from .inputs import as_sequence, check_iterables, check_number, is_sliceable, shortest, window_of
+from .inputs import (
+    as_sequence,
+    check_iterables,
+    check_number,
+    expected,
+    is_sliceable,
+    shortest,
+    window_of,
+)
 
 __all__ = ["Draws", "Piece", "Pieces", "Slices", "cut", "cut_window", "gather"]
 
@@ -34,7 +42,8 @@ class Pieces(ABC):
     """The input that was not taken yet.
 
     Attributes:
-        remaining: How many elements it has; None where only the end will tell.
+        remaining: How many elements it has; None where only the end will tell. What can only be
+            iterated over may be wrong about it.
     """
 
     remaining: Optional[int]
@@ -104,19 +113,22 @@ class Draws(Pieces):
         self._limit = shortest(sequences, limit)
         self._taken = 0
         self._start = start
-        self.remaining: Optional[int] = None
+        self._ended = False
+        self.remaining = expected(sequences, limit)
 
     def take(self, count: int) -> Optional[Piece]:
         """What the iterators yield next; less than asked for when they take long."""
-        if self.remaining == 0:
+        if self._ended:
             return None
         taken = self._taken
         if self._limit is not None:
             count = min(count, self._limit - taken)
         rows = self._draw(count)
         self._taken += len(rows)
+        if self.remaining is not None:
+            self.remaining = max(0, self.remaining - len(rows))
         if not rows:
-            self.remaining = 0
+            self._ended = True
             return None
         columns = iter([rows] if self._single else map(list, zip(*rows)))
         sliced = {i: each[taken : self._taken] for i, each in self._sliced.items()}

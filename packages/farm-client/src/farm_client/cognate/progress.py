@@ -26,7 +26,7 @@ class Bar:
     def finish(self) -> None:
         """All is done that had to be: the bar is full."""
         bar = self._bar
-        if bar.total is None:
+        if bar.total is None or bar.total < bar.n:
             bar.total = bar.n
         bar.update(bar.total - bar.n)
         bar.refresh()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from time import perf_counter
 from types import TracebackType
@@ -83,6 +84,7 @@ class Stream:
         self._broken: Optional[BaseException] = None  # what could not be sent, and why
         self._ended = False
         self._turn = 0.0
+        self._thread: Optional[ThreadPoolExecutor] = None
         self._input = _Input(iter(()))
         if is_sliceable(iterable):
             things: Any = iterable
@@ -98,6 +100,13 @@ class Stream:
 
     def _advance(self) -> None:
         """Wait for the next values, or for the end; raises what ends it early."""
+        try:
+            self._take()
+        except BaseException:  # an interrupt, too: something may be missing now
+            self._end()
+            raise
+
+    def _take(self) -> None:
         self._given += self._count
         self._count = 0
         error, self._error = self._error, None
@@ -115,11 +124,11 @@ class Stream:
             self._due += 1
             self._use(part)
             return
-        if error is None and not self._ended:
-            self._call.finish()
-        self._end()
         if error is not None:
             raise error
+        if not self._ended:
+            self._call.finish()
+            self._end()
 
     def _use(self, part: Part) -> None:
         value = part.value
@@ -154,6 +163,8 @@ class Stream:
         self._values = iter(())
         self._count = 0
         self._call.close()
+        if self._thread is not None:
+            self._thread.shutdown(wait=False)
 
     # as an iterator
 
@@ -203,10 +214,12 @@ class Stream:
         raise StopAsyncIteration
 
     async def _advance_elsewhere(self) -> None:
-        """`_advance` in another thread."""
+        """`_advance` in a thread of our own: the loop's are not to be kept from others."""
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "farm-stream")
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(None, copy_context().run, self._advance)
+            await loop.run_in_executor(self._thread, copy_context().run, self._advance)
         except asyncio.CancelledError:
             self.close()  # or that thread would wait in vain
             raise
