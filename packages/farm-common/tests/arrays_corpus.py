@@ -3,7 +3,7 @@
 What is made here is made of what every NumPy from 1.26 on has.
 """
 
-# ruff: noqa: ICN001, PLW0108
+# ruff: noqa: ICN001, PLC3002
 
 import tempfile
 
