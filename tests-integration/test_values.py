@@ -43,6 +43,7 @@ def has_numpy(python):
     return subprocess.run(command, capture_output=True, timeout=BOUND).returncode == 0
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("table", ["values_corpus", "arrays_corpus"])
 def test_every_pair(table, tmp_path):
     """All that one interpreter packs another unpacks, and its check holds there."""

@@ -29,9 +29,10 @@ import weakref
 
 import pytest
 
-from farm_common.shipping import aliases, pack, substitutes, unpack
+from farm_common.shipping import aliases, pack, rebuild_exceptions, substitutes, unpack
 from farm_common.shipping.aliases import public_name, resolve
 from farm_common.shipping.importable import is_importable
+from farm_common.shipping.rebuild_exceptions import group_class
 from farm_common.shipping.substitutes import MissingForm
 
 PYPY = sys.implementation.name == "pypy"
@@ -318,6 +319,16 @@ def test_http_methods(monkeypatch):
     assert public_name(method) == ("http", "HTTPMethod")
     assert method("GET") == "GET"
     assert str(method.GET) == "GET"
+
+
+@pytest.mark.parametrize("name", ["ExceptionGroup", "BaseExceptionGroup"])
+def test_groups_of_exceptions(name):
+    """As classes they are what errors use that are sent from newer versions."""
+    group = unpack(b"cbuiltins\n" + name.encode() + b"\n.")
+    assert group is group_class("builtins", name)
+    assert issubclass(group, BaseException)
+    assert unpack(pack([group], 5, "it").body) == [group]
+    assert public_name(getattr(rebuild_exceptions, name)) == ("builtins", name)
 
 
 def test_small_things(monkeypatch):

@@ -49,6 +49,10 @@ PUBLIC = {
     "farm_common.shipping.exceptions": """
         PackedException fresh pack_exception reduce_exception reduce_traceback unpack_exception
     """,
+    "farm_common.shipping.source": "find_unit minimum_version remember",
+    "farm_common.shipping.unit": """
+        LAMBDA Unit build compile_unit made_from parse span
+    """,
     "farm_common.states": "Event Role State TRANSITIONS next_state",
     "farm_common.stream": """
         Greeting HANDSHAKE_SECONDS Stream client_handshake connect connect_stream

@@ -1,7 +1,6 @@
 """Values, functions, errors and shared values become bytes and come back."""
 
 import abc
-import array
 import collections
 import functools
 import gc
@@ -612,7 +611,7 @@ def test_a_shared_value_does_not_keep_who_was_sent_it():
 
 def test_large_buffers_are_bytes():
     """Whatever items an array has, the length of its buffer is that of its bytes."""
-    value = array.array("q", range(5000))
+    value = array("q", range(5000))
     parcel = pack(value, 5, "it")
     assert [len(buffer) for buffer in parcel.buffers] in ([40_000], [])
     assert unpack(parcel.body, [bytes(buffer) for buffer in parcel.buffers]) == value

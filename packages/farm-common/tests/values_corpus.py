@@ -289,6 +289,11 @@ class Point:
     oddly_named = lambda self: self.x  # noqa: E731
 
 
+class Special(Point):
+    def scaled(self, by=1):
+        return "special"
+
+
 class Slotted:
     """Has two slots, of which one is empty."""
 
@@ -334,6 +339,14 @@ class Mode(enum.Flag):
 
 class Size(enum.IntEnum):
     SMALL = 1
+
+
+class Pair(ctypes.Structure):
+    _fields_ = (("a", ctypes.c_int), ("b", ctypes.c_double * 2))
+
+
+class Texts(ctypes.Structure):
+    _fields_ = (("a", ctypes.c_int), ("b", ctypes.c_char_p))
 
 
 class Row(NamedTuple):
@@ -480,6 +493,13 @@ def recursive_deque():
     made: collections.deque = collections.deque([1])
     made.append(made)
     return made
+
+
+def traceback_of(error):
+    try:
+        raise error
+    except Exception as caught:
+        return caught.__traceback__
 
 
 def weak_values(kind):
@@ -735,6 +755,10 @@ VALUES: "dict[str, Case]" = {
     "hidden random's method": Case(lambda: [random.gauss, random.sample], same),
     "own random's method": Case(
         lambda: random.Random(1).random, holds(lambda f: f() == random.Random(1).random())
+    ),
+    "super": Case(
+        lambda: super(Special, Special(3)),
+        holds(lambda s: type(s) is super and s.scaled() == 6 and s.__self__.scaled() == "special"),
     ),
     # descriptors
     "property": Case(
@@ -1331,6 +1355,10 @@ VALUES: "dict[str, Case]" = {
     "ModuleSpec": Case(lambda: importlib.util.find_spec("json"), alike("name")),
     "ctypes int": Case(lambda: ctypes.c_int(5), alike("value")),
     "ctypes array": Case(lambda: (ctypes.c_double * 2)(1, 2), holds(lambda a: list(a) == [1, 2])),
+    "ctypes structure": Case(
+        lambda: Pair(1, (ctypes.c_double * 2)(2, 3)),
+        holds(lambda p: (p.a, list(p.b)) == (1, [2, 3])),
+    ),
     "codec": Case(lambda: codecs.lookup("utf-8"), alike("name")),
     "exceptions": Case(
         lambda: [ValueError("a"), OSError(2, "b", "c"), KeyError(1)],
@@ -1435,11 +1463,13 @@ CANNOT: "dict[str, Refusal]" = {
     "generator expression": Refusal(lambda: (x for x in ()), "a generator"),
     "coroutine": Refusal(made_coroutine, "a coroutine"),
     "frame": Refusal(sys._getframe, "a frame"),
+    "traceback": Refusal(lambda: traceback_of(ValueError()), "a traceback"),
     "socket": Refusal(socket.socket, "a socket"),
     "sqlite connection": Refusal(lambda: sqlite3.connect(":memory:"), "a database connection"),
     "sqlite cursor": Refusal(lambda: sqlite3.connect(":memory:").cursor(), "a database cursor"),
     "ctypes pointer": Refusal(lambda: ctypes.pointer(ctypes.c_int()), "a pointer"),
     "ctypes string": Refusal(lambda: ctypes.c_char_p(b"a"), "a pointer"),
+    "ctypes structure with a pointer": Refusal(lambda: Texts(1, b"a"), "a pointer"),
     "ctypes function": Refusal(lambda: ctypes.CDLL(None).abs, "a C function"),
     "library": Refusal(lambda: ctypes.CDLL(None), "a C library"),
     "hash": Refusal(hashlib.sha256, "a hash"),

@@ -59,6 +59,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "_pyio": ("io",),
     "_pyrepl": ("pydoc", "readline"),
     "<unknown>": ("ssl",),  # ssl.Purpose, before 3.11
+    f"{__package__}.rebuild_exceptions": ("builtins",),  # its groups, before 3.11
     # what PyPy has instead
     "_cffi_ssl": ("ssl",),
     "_pypy_generic_alias": ("types",),

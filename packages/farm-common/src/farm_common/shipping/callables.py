@@ -174,6 +174,11 @@ def _classmethod(method: Any) -> Any:
     return _attribute(function, method) or (type(method), (function,))
 
 
+def _super(bound: Any) -> Any:
+    owner = bound.__self__
+    return super, (bound.__thisclass__,) if owner is None else (bound.__thisclass__, owner)
+
+
 def _is_builtin(function: Any) -> bool:
     """Whether a function is one of PyPy's builtin ones, which have no source."""
     return type(getattr(function, "__code__", None)).__name__ == "builtin-code"
@@ -277,6 +282,15 @@ def _single_dispatch_bound(function: Any) -> Any:
     return NotImplemented
 
 
+def _single_dispatch_get(bound: Any) -> Any:
+    """The same from Python 3.14 on."""
+    owner = bound._cls if bound._obj is None else bound._obj
+    name = bound._unbound.func.__name__
+    if inspect.getattr_static(owner, name, None) is bound._unbound:
+        return getattr, (owner, name)
+    return NotImplemented
+
+
 def _partial_method_bound(function: Any) -> Any:
     return values.partial_method_function, (_cell(function, "self"),)
 
@@ -299,7 +313,7 @@ def _made_functions() -> Iterator[tuple[types.CodeType, Reducer]]:
         (functools.singledispatch, "wrapper", _single_dispatch),
         (functools.singledispatchmethod.__get__, "_method", _single_dispatch_bound),
         (
-            functools.partialmethod.__dict__["_make_unbound_method"],
+            vars(functools.partialmethod).get("_make_unbound_method"),
             "_method",
             _partial_method_bound,
         ),
@@ -355,6 +369,7 @@ REDUCERS: dict[type, Reducer] = {
     types.MethodType: _method,
     types.GetSetDescriptorType: _unbound,
     types.MemberDescriptorType: _unbound,
+    super: _super,
     property: _property,
     classmethod: _classmethod,
     staticmethod: _classmethod,
@@ -372,6 +387,8 @@ else:
     REDUCERS[types.WrapperDescriptorType] = _unbound
     REDUCERS[types.ClassMethodDescriptorType] = _unbound
     REDUCERS[functools._lru_cache_wrapper] = _cache
+if "_singledispatchmethod_get" in vars(functools):
+    REDUCERS[vars(functools)["_singledispatchmethod_get"]] = _single_dispatch_get
 if isinstance(typing.NewType, type):
     REDUCERS[typing.NewType] = _new_type
 

@@ -87,12 +87,17 @@ def find(module: str, qualname: str) -> Any:
     return None if make is None else _made.setdefault((module, qualname), make())
 
 
+#: Where the groups of exceptions are that stand for the builtin ones.
+_GROUPS = f"{__package__}.rebuild_exceptions"
+
 _forms: dict[str, MissingForm] = {}
 _made: dict[tuple[str, str], Any] = {}
 
 
 def name_of(obj: Any) -> Optional[tuple[str, str]]:
     """The name to send for what `find` gives; None for all else."""
+    if isinstance(obj, type) and obj.__module__ == _GROUPS:
+        return ("builtins", obj.__name__) if obj.__name__.endswith("ExceptionGroup") else None
     for known in (_UNNAMED, _made):
         for key, value in known.items():
             if value is obj:
@@ -153,6 +158,15 @@ def _str_enum() -> type:
     return _named(StrEnum, "enum", "StrEnum")
 
 
+def _group(name: str) -> Callable[[], Any]:
+    def make() -> Any:
+        from .rebuild_exceptions import group_class  # which names what uses this
+
+        return group_class("builtins", name)
+
+    return make
+
+
 def _http_method() -> type:
     names = "CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT TRACE"
     make: Any = enum.Enum
@@ -186,6 +200,8 @@ class _KwOnly:
 
 
 _MAKERS: dict[tuple[str, str], Callable[[], Any]] = {
+    ("builtins", "BaseExceptionGroup"): _group("BaseExceptionGroup"),
+    ("builtins", "ExceptionGroup"): _group("ExceptionGroup"),
     ("types", "UnionType"): lambda: type(typing.Union[int, str]),
     ("types", "BuiltinMethodType"): lambda: types.BuiltinFunctionType,
     ("dataclasses", "KW_ONLY"): _KwOnly,
