@@ -102,7 +102,7 @@ class TestPace:
         for _ in range(8):
             pace.note(largest, 0, 100, largest)
             size = pace.next(None, 2)
-            assert size <= 16 * largest
+            assert size <= 64 * largest
             largest = size
         assert largest > 10_000
 
@@ -112,7 +112,7 @@ class TestPace:
         pace.note(1, 100_000, 100, 10)
         assert pace.next(100_000, 2) == 1
         pace.note(1, 2, 100, 10)
-        assert pace.next(100_000, 2) == 16
+        assert pace.next(100_000, 2) == 64
 
     def test_elements_that_become_longer(self):
         """Are believed at once."""

@@ -25,7 +25,7 @@ from ..scheduler import DEPTH, Estimate
 __all__ = ["Even", "Pace", "PartEstimate", "Sizes"]
 
 #: What a part may take, in microseconds: at least, and at most.
-_LEAST = 400.0
+_LEAST = 500.0
 _MOST = 50_000.0
 
 #: A slow network wants larger parts: at least so many times what they cost besides.
@@ -36,7 +36,7 @@ _MOST_SLOWLY = 500_000.0
 _SHARES = 4
 
 #: How much larger than the largest part seen the next one may be.
-_GROWTH = 16
+_GROWTH = 64
 
 #: What the arguments of a part may take, or its results, in bytes; those of one element may take
 #: more.
