@@ -124,6 +124,26 @@ class TestGiven:
         assert library.answer("zz-tests").module.kind == "namespace"
         assert library.answer("zz-tests.leaf").module.text == "x = 1\n"
 
+    def test_a_package_that_a_finder_makes(self, make, monkeypatch):
+        """As six does: on the server that finder is there, too, once its module is imported."""
+
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if name != "zz_moves":
+                    return None
+                return importlib.machinery.ModuleSpec(name, self, is_package=True)
+
+            def create_module(self, spec):
+                return None
+
+            def exec_module(self, module):
+                module.__path__ = []
+
+        monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder()])
+        library = make(["zz_moves"])
+        assert library.answer("zz_moves").module.kind == "none"
+        assert "made by hand" in reason(library, "zz_moves")
+
     def test_an_extension_module(self, library, folder):
         """Its file, for a worker that has the same."""
         path = folder / f"zz{importlib.machinery.EXTENSION_SUFFIXES[0]}"

@@ -286,12 +286,16 @@ def _stamp(path: str) -> _Stamp:
     return status.st_mtime_ns, status.st_size
 
 
+_NAMESPACE_LOADERS = frozenset({"NoneType", "NamespaceLoader", "_NamespaceLoader"})
+
+
 def _read(spec: ModuleSpec) -> _Given:
     """The text of a module."""
     package = spec.submodule_search_locations is not None
     origin = spec.origin
     if origin is None:
-        if package:
+        # Not what a finder of the user's makes, as six does: there, that finder will do it again.
+        if package and type(spec.loader).__name__ in _NAMESPACE_LOADERS:
             return _Given(GivenModule("namespace"))
         return _none("has it without a file: it was made by hand there")
     stamp = _stamp(origin)
