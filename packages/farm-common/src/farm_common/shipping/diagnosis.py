@@ -38,7 +38,8 @@ def explain(
             argument 1 of f -> ['db'] -> attribute .conn: a sqlite3.Connection: cannot pickle
             'sqlite3.Connection' object
     """
-    if isinstance(error, RecursionError):  # the path would be as long as it is deep
+    # The path would be as long as it is deep. PyPy may raise something else, about that error.
+    if isinstance(error, RecursionError) or "RecursionError" in str(error):
         return f"{what}: it is nested too deeply; send it as a flatter structure"
     path = [what]
     seen = {id(value)}
