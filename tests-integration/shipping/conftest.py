@@ -71,10 +71,10 @@ def all_runs():
 @pytest.fixture
 def addresses(client, server_of):
     """The addresses of servers by the names of their interpreters; the client's is among them."""
-    names = chosen()
+    others = [name for name in chosen() if name != client]
     if not EVERYTHING:  # what a place is like depends on the client: one other is enough
-        names = [*[name for name in names if name != client][:1], client]
-    return {name: server_of(PYTHONS[name]) for name in names}
+        others = others[:1]
+    return {name: server_of(PYTHONS[name]) for name in [*others, client]}
 
 
 @pytest.fixture

@@ -76,3 +76,14 @@ def test_an_argument_that_is_nested_too_deeply():
     assert caught.value.__cause__ is None
     while deep:
         deep = deep[0]
+
+
+def test_nested_too_deeply_further_down():
+    """That a part is nested too deeply may show only when parts are looked at one by one."""
+
+    class Stubborn:
+        def __reduce__(self):
+            raise ValueError("exception context for RecursionError")
+
+    text = diagnosis.explain([Stubborn()], "it", TypeError("something else"), 5)
+    assert text == "it: it is nested too deeply; send it as a flatter structure"

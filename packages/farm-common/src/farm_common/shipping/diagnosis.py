@@ -38,9 +38,9 @@ def explain(
             argument 1 of f -> ['db'] -> attribute .conn: a sqlite3.Connection: cannot pickle
             'sqlite3.Connection' object
     """
-    # The path would be as long as it is deep. PyPy may raise something else, about that error.
-    if isinstance(error, RecursionError) or "RecursionError" in str(error):
-        return f"{what}: it is nested too deeply; send it as a flatter structure"
+    too_deep = f"{what}: it is nested too deeply; send it as a flatter structure"
+    if _is_recursion(error):
+        return too_deep
     path = [what]
     seen = {id(value)}
     for _ in range(_DEPTH):
@@ -51,6 +51,8 @@ def explain(
                 continue
             failure = _failure(part, protocol, bytecode)
             if failure is not None:
+                if _is_recursion(failure):
+                    return too_deep
                 seen.add(id(part))
                 path.append(step)
                 value, error = part, failure
@@ -59,6 +61,13 @@ def explain(
             break
     reason = str(error) or type(error).__name__
     return f"{' -> '.join(path)}: {_type_name(value)}: {reason}"
+
+
+def _is_recursion(error: BaseException) -> bool:
+    """Whether something is nested too deeply: the path to it would be as long as it is deep."""
+    # PyPy may raise something else, about that error.
+    texts = "RecursionError", "maximum recursion depth"
+    return isinstance(error, RecursionError) or any(text in str(error) for text in texts)
 
 
 def explain_arguments(
