@@ -12,6 +12,8 @@ from farm_common.errors import (
     ProtocolError,
     SerializationError,
     TaskExecutionError,
+    TaskKilledError,
+    TaskTimeoutError,
     UnsupportedError,
     WorkerLostError,
 )
@@ -29,13 +31,14 @@ from .kernel import (
     end_kernel,
     kernel_name,
     kernel_worker_count,
+    kill_tasks,
     make_channel,
     make_kernel,
     set_kernel,
     task_categories_running,
     worker_index,
 )
-from .options import task_category, task_priority
+from .options import task_category, task_options, task_priority
 from .promise import Future, force, future
 from .task import deftask, shared
 
@@ -55,6 +58,8 @@ __all__ = [
     "SerializationError",
     "Shared",
     "TaskExecutionError",
+    "TaskKilledError",
+    "TaskTimeoutError",
     "UnsupportedError",
     "WorkerInfo",
     "WorkerLostError",
@@ -69,6 +74,7 @@ __all__ = [
     "future",
     "kernel_name",
     "kernel_worker_count",
+    "kill_tasks",
     "make_channel",
     "make_kernel",
     "receive_result",
@@ -77,6 +83,7 @@ __all__ = [
     "submit_task",
     "task_categories_running",
     "task_category",
+    "task_options",
     "task_priority",
     "try_receive_result",
     "worker_index",

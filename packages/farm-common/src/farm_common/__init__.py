@@ -19,6 +19,8 @@ from .errors import (
     ProtocolError,
     SerializationError,
     TaskExecutionError,
+    TaskKilledError,
+    TaskTimeoutError,
     UnsupportedError,
     WorkerLostError,
 )
@@ -42,6 +44,8 @@ __all__ = [
     "ProtocolError",
     "SerializationError",
     "TaskExecutionError",
+    "TaskKilledError",
+    "TaskTimeoutError",
     "UnsupportedError",
     "WorkerLostError",
     "__version__",
