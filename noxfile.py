@@ -109,12 +109,12 @@ def build(session: nox.Session) -> None:
     session.run("python", "ci/check_wheels.py", "dist")
 
 
-@nox.session(python=DEFAULT)
-def integration(session: nox.Session) -> None:
-    """The built wheels and real processes, with every interpreter found at the other end.
+def install_everywhere(session: nox.Session) -> dict[str, str]:
+    """Build the wheels and install them for every interpreter found.
 
-    FARM_PYTHONS tells tests-integration where they are: a JSON object from the name of each
-    interpreter, the default one first, to a Python that has the wheels installed.
+    Returns:
+        What tests-integration is told by FARM_PYTHONS, a JSON object from the name of each
+        interpreter, the default one first, to a Python that has the wheels installed.
     """
     session.install(*group("build"), *group("test"))
     home = Path(session.virtualenv.location)
@@ -128,10 +128,26 @@ def integration(session: nox.Session) -> None:
             pythons[name] = f"{folder}/bin/python"
     for python in pythons.values():
         install_wheels(session, python, wheels, "--reinstall", *group("numpy"))
-    session.run(
-        *("pytest", *(session.posargs or ["tests-integration"])),
-        env={"FARM_PYTHONS": json.dumps(pythons)},
-    )
+    return {"FARM_PYTHONS": json.dumps(pythons)}
+
+
+@nox.session(python=DEFAULT)
+def integration(session: nox.Session) -> None:
+    """The built wheels and real processes, with every interpreter found at the other end."""
+    environment = install_everywhere(session)
+    session.run("pytest", *(session.posargs or ["tests-integration"]), env=environment)
+
+
+@nox.session(python=DEFAULT)
+def matrix(session: nox.Session) -> None:
+    """The corpus of shipping from every interpreter to every other; --write keeps the tables."""
+    options = list(session.posargs)
+    environment = {**install_everywhere(session), "FARM_MATRIX": "all"}
+    if "--write" in options:
+        options.remove("--write")
+        environment["FARM_MATRIX_WRITE"] = str(ROOT / "docs" / "reference" / "shipping-matrix.md")
+    tests = [f"tests-integration/shipping/test_{name}.py" for name in ("matrix", "contexts")]
+    session.run("pytest", "--quiet", "--tb=short", *(options or tests), env=environment)
 
 
 @nox.session(python=DEFAULT)

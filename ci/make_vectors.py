@@ -87,7 +87,15 @@ ARGS_BATCH = PROTO + b"](K\x01\x85K\x02\x85K\x03\x85e."
 VALUE = PROTO + b"G" + struct.pack(">d", 4.0) + b"."
 VALUE_BATCH = PROTO + b"](K\x01K\x04K\x09e."
 OUT_OF_BAND = PROTO + b"\x97\x97\x86."
-EXCEPTION = PROTO + b"\x8c\x08builtins\x8c\x0aValueError\x93\x8c\x02no\x85R."
+HELD = PROTO + b"]}\x8c\x04args\x8c\x02no\x85sa."
+HELD_CHAIN = (
+    PROTO
+    + b"](}(\x8c\x04args\x8c\x02no\x85\x8c\x0aattributes}\x8c\x04when"
+    + b"(K\x00C\x19"
+    + PROTO
+    + b"\x8c\x08builtins\x8c\x05range\x93K\x03\x85R."
+    + b"]\x8c\x0brange(0, 3)tsu}\x8c\x04argsK\x01K\x01\x86\x85se."
+)
 
 
 def preamble(low: int = 1, high: int = 1, reserved: int = 0, session: bytes = bytes(16)) -> bytes:
@@ -272,10 +280,29 @@ def valid() -> list[dict[str, Any]]:
         value=repr(bytes(40)),
     )
 
-    error = {"report": "ValueError: no", "description": "Traceback …\nValueError: no\n"}
-    for name, pickle in [("error", EXCEPTION), ("error that cannot be pickled", b"")]:
-        parts = {"message": error, "pickle": pickle.hex()}
-        add(name, "ERROR", "ERROR", sized(error) + pickle, ident=4, count=1, micros=90, parts=parts)
+    error: dict[str, Any] = {
+        "report": "ValueError: no",
+        "description": "Traceback …\nValueError: no\n",
+    }
+    first = {"class": ["builtins", "ValueError"], "text": "ValueError: no"}
+    frames = [
+        ["/srv/büro.py", 7, "run", "    return step(x)", 5, 7, 11, 18, 1],
+        ["/srv/büro.py", 12, "step", "", 10, None, None, None, 998],
+    ]
+    second = {"class": ["there", "Error.Inner"], "id": SESSION.hex(), "text": "Error.Inner"}
+    chain = [
+        {**first, "frames": frames, "notes": ["a note"], "cause": 1, "context": 1}
+        | {"suppress": True},
+        second,
+    ]
+    for name, message, pickle in [
+        ("error", {**error, "chain": [first]}, HELD),
+        ("error with a cause", {**error, "chain": chain}, HELD_CHAIN),
+        ("error that cannot be rebuilt", error, b""),
+    ]:
+        parts = {"message": message, "pickle": pickle.hex()}
+        body = sized(message) + pickle
+        add(name, "ERROR", "ERROR", body, ident=4, count=1, micros=90, parts=parts)
     add("error of a run", "ERROR", "ERROR", sized(error), ident=4, count=300)
 
     add(

@@ -132,13 +132,13 @@ def test_names_that_servers_do_not_know(kernel, fails_with, name, text):
 
 
 def test_a_function_of_a_module_that_servers_lack(run, launch, make, tmp_path):
-    """It goes by name, and the error names the module."""
+    """It goes by name; where the module is not given either, the error names it."""
     server = launch("127.0.0.1:0", "--workers", "1", cwd="/")
     (tmp_path / "mine_only.py").write_text("def f():\n    return 1\n", encoding="utf-8")
     done = run(
         f"""
         import farm_client as farm, mine_only
-        channel = farm.make_kernel({server.address!r}).make_channel()
+        channel = farm.make_kernel({server.address!r}, modules=None).make_channel()
         channel.submit(mine_only.f)
         try:
             channel.receive()
@@ -146,7 +146,8 @@ def test_a_function_of_a_module_that_servers_lack(run, launch, make, tmp_path):
             print(error.report, type(error.__cause__).__name__)
         """
     )
-    assert done.stdout == "ModuleNotFoundError: No module named 'mine_only' ModuleNotFoundError\n"
+    assert done.stdout.startswith("ModuleNotFoundError: No module named 'mine_only' on worker ")
+    assert done.stdout.endswith("made with modules=None ModuleNotFoundError\n")
     assert done.stderr == ""
 
 

@@ -487,3 +487,33 @@ def test_what_dataclasses_generated():
     names = classes._dataclass_names(space["A"])
     assert {"__init__", "__eq__"} <= names
     assert "__repr__" not in names
+
+
+def test_functions_find_their_own_classes(there, monkeypatch):
+    """What was loaded later changed the class; a function that is called again has its own back."""
+
+    class Model:
+        def check(self):
+            return "old"
+
+    def use():
+        return Model().check()
+
+    old = pack(use, PROTOCOL, "it").body
+    Model.check = lambda self: "new"
+    Model.extra = 1
+    new = pack(use, PROTOCOL, "it").body
+    monkeypatch.setattr(rebuild_classes, "table", there)
+    first, second = rebuild_classes.Classes(), rebuild_classes.Classes()
+    with first:
+        use_old = unpack(old)
+    with second:
+        use_new = unpack(new)
+    assert use_new() == "new"
+    for _ in range(2):
+        first.restore()
+        assert use_old() == "old"
+        second.restore()
+        assert use_new() == "new"
+    first.restore()
+    assert not hasattr(use_old.__closure__[0].cell_contents, "extra")

@@ -4,7 +4,6 @@ import abc
 import collections
 import functools
 import gc
-import json
 import operator
 import pickle
 import struct
@@ -16,17 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm_common.errors import FarmError, InvalidTaskError, ProtocolError, SerializationError
+from farm_common.errors import FarmError, InvalidTaskError, SerializationError
 from farm_common.shipping import (
     Capture,
     Shared,
     SharedStore,
     load_function,
     pack,
-    pack_exception,
     ship_function,
     unpack,
-    unpack_exception,
 )
 from farm_common.shipping.functions import global_names
 from farm_common.shipping.importable import is_importable
@@ -454,6 +451,14 @@ def test_a_capture_notices():
     assert not capture.current()
 
 
+def test_a_capture_of_what_is_nested_too_deeply():
+    """Is not watched; packing it says what is wrong."""
+    deep = ()
+    for _ in range(100_000):
+        deep = (deep,)
+    assert not Capture(lambda: deep).stable
+
+
 def test_a_capture_notices_attributes():
     """Also those of a function inside, which go with it."""
 
@@ -485,144 +490,6 @@ def test_a_capture_notices_a_builtin_that_is_shadowed():
     assert shadowed.current()
     del namespace["len"]
     assert not shadowed.current()
-
-
-# errors
-
-
-def test_an_error_comes_back():
-    """With its text, its traceback and itself."""
-    try:
-        importable("x")
-    except TypeError as error:
-        body, bytecode = pack_exception(error, PROTOCOL)
-    assert not bytecode
-    report, description, original = unpack_exception(body, load=True)
-    assert report.startswith("TypeError: can only concatenate") or "TypeError" in report
-    assert "in importable" in description
-    assert type(original) is TypeError
-    assert unpack_exception(body, load=False)[2] is None
-
-
-class Broken(Exception):
-    """Its text cannot be made."""
-
-    def __str__(self):
-        raise KeyboardInterrupt
-
-    __repr__ = __str__
-
-
-class TwoArguments(Exception):
-    """It cannot be rebuilt."""
-
-    def __init__(self, one, two):
-        super().__init__("one")
-
-
-@pytest.mark.parametrize(
-    ("error", "text"),
-    [
-        (Broken(), "Broken"),
-        (TwoArguments(1, 2), "TwoArguments: one"),
-        (ValueError(LOCK), "ValueError: <"),
-        (ValueError("\udcff"), "ValueError"),
-        (SystemExit(3), "SystemExit: 3"),
-        (KeyboardInterrupt(), "KeyboardInterrupt"),
-    ],
-)
-def test_errors_that_are_difficult(error, text):
-    """Their text is always there; they themselves need not be."""
-    body, _ = pack_exception(error, PROTOCOL)
-    report, description, original = unpack_exception(body, load=True)
-    assert text in report
-    assert isinstance(description, str)
-    assert original is None or type(original) is type(error)
-
-
-class Outer:
-    """Holds an error."""
-
-    class Inner(ValueError):
-        """Its name has a dot."""
-
-
-@pytest.mark.parametrize(
-    ("error", "report"),
-    [
-        (ValueError("one"), "ValueError: one"),
-        (ValueError("one\ntwo\nthree"), "ValueError: one"),
-        (ValueError("\n one \r\ntwo"), "ValueError: one"),
-        (ValueError(), "ValueError"),
-        (ValueError(" \n"), "ValueError"),
-        (KeyError("k"), "KeyError: 'k'"),
-        (Outer.Inner("x"), f"{__name__}.Outer.Inner: x"),
-        (json.JSONDecodeError("no", "{", 1), "json.decoder.JSONDecodeError: no: line 1 column 2 "),
-        (type("Own", (Exception,), {"__module__": "__main__"})("x"), "Own: x"),
-        (SerializationError("it cannot be sent:\nthe reason"), "SerializationError: it cannot be "),
-        (SyntaxError("bad", ("f.py", 3, 1, "a b\n")), "SyntaxError: bad (f.py, line 3)"),
-    ],
-)
-def test_a_report_is_one_line(error, report):
-    """The type, and the first line of the message; notes belong to the description."""
-    error.__notes__ = ["a note", "another"]
-    body, _ = pack_exception(error, PROTOCOL)
-    got, _, _ = unpack_exception(body, load=False)
-    assert got.startswith(report)
-    assert "\n" not in got
-    assert "another" not in got
-    assert len(got) < len(report) + 20
-
-
-def test_a_report_is_short():
-    """A long message is cut in the middle: a SerializationError has its reason at the end."""
-    for error in (
-        ValueError("x" * 10_000_000),
-        SerializationError("it" + "\n-> y" * 999 + ": why"),
-    ):
-        body, _ = pack_exception(error, PROTOCOL)
-        report, _, _ = unpack_exception(body, load=False)
-        assert report.startswith(type(error).__name__)
-        assert len(report) <= 510
-        assert " ... " in report
-    assert report.endswith(": why")
-
-
-def test_a_long_traceback_is_cut():
-    """Its beginning and its end remain."""
-
-    def deep(n):
-        return deep(n - 1) if n else 1 / 0
-
-    try:
-        exec("def f(n):\n    return f(n - 1) + 1 if n else g(n)", names := {"g": deep})
-        for _ in range(20):
-            exec(f"def f{_}(n):\n    return f(n)", names)
-        names["f"](300)
-    except ZeroDivisionError as error:
-        error.args = ("x" * 50_000,)
-        body, _ = pack_exception(error, PROTOCOL)
-    _, description, _ = unpack_exception(body, load=False)
-    assert len(description) < 21_000
-    assert "\n  ...\n" in description
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"\0\0\0\1", b"\0\0\0\2{}", b"\xff\xff\xff\xff{}", b"\0\0\0\2[]", b"\0\0\0\4null"],
-)
-def test_malformed_errors(body):
-    """Are a ProtocolError."""
-    with pytest.raises(ProtocolError, match="malformed"):
-        unpack_exception(body, load=True)
-
-
-def test_an_exception_that_is_none():
-    """A peer that sends another object has sent no exception."""
-    text = json.dumps({"report": "r", "description": "d"}).encode()
-    body = len(text).to_bytes(4, "big") + text + pickle.dumps("not an exception")
-    assert unpack_exception(body, load=True) == ("r", "d", None)
-    assert unpack_exception(body[:-3], load=True) == ("r", "d", None)
 
 
 # shared values

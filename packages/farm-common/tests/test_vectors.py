@@ -4,6 +4,7 @@ import ast
 import json
 import pickle
 import struct
+import traceback
 from hashlib import blake2b
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from farm_common import errors, handshake
 from farm_common.connection import Connection
 from farm_common.frames import NAMES, Flag, Frame, FrameReader, Kind, encode_frame
 from farm_common.handshake import Offer, Preamble, Select
+from farm_common.shipping import unpack_exception
 from farm_common.shipping.modules import (
     GivenModule,
     pack_changes,
@@ -181,13 +183,24 @@ class TestBodies:
         named([one for one in VECTORS["valid"] if one.get("kind") == "ERROR" and "parts" in one]),
     )
     def test_error(self, vector):
-        """An error's body is a sized text and perhaps a pickle."""
+        """An error's body is a sized text and perhaps a pickle; both are an exception."""
         _, body, expected = parts(vector)
         (length,) = struct.unpack_from("!I", body)
         assert handshake.decode_json(body[4 : 4 + length], "error") == expected["message"]
         assert body[4 + length :].hex() == expected["pickle"]
-        if expected["pickle"]:
-            assert repr(pickle.loads(body[4 + length :])) == "ValueError('no')"
+        message = expected["message"]
+        report, description, error = unpack_exception(body, load=True)
+        assert (report, description) == (message["report"], message["description"])
+        assert repr(error) == ("ValueError('no')" if expected["pickle"] else "None")
+        if len(message.get("chain", ())) == 2:
+            assert (error.when, error.__notes__) == (range(3), ["a note"])
+            assert error.__cause__ is error.__context__
+            assert str(error.__cause__) == "Error.Inner"  # whose class is not here
+            assert error.__suppress_context__
+            first, *others = traceback.extract_tb(error.__traceback__)
+            assert (first.filename, first.lineno, first.name) == ("/srv/büro.py", 7, "run")
+            assert first.line == "return step(x)"
+            assert [(frame.lineno, frame.name) for frame in others] == [(12, "step")] * 998
 
     @pytest.mark.parametrize(
         "vector", named([one for one in VECTORS["valid"] if one.get("kind") == "MODULE"])

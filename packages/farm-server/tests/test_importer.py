@@ -420,14 +420,18 @@ class TestForgetting:
 
     def test_who_uses_it(self, library, importer):
         """Modules that have it, or something from it, are executed again, from the same text."""
-        library.put("zz", "class Class: pass\ndef function(): pass\n")
+        library.put("zz", "class Class: pass\ndef function(): pass\n", "package")
+        library.put("zz.part", "number = 3")
         library.put("zz_module", "import zz")
         library.put("zz_class", "from zz import Class")
         library.put("zz_function", "from zz import function")
         library.put("zz_instance", "import zz\nitem = zz.Class()\ndel zz")
         library.put("zz_second", "import zz_class")
+        library.put("zz_constant", "if True:\n    from zz.part import number")
+        library.put("zz_dynamic", "zz = __import__('zz')")
         library.put("zz_not", "import sys\ndef later():\n    import zz")
         users = ["zz_module", "zz_class", "zz_function", "zz_instance", "zz_second"]
+        users += ["zz_constant", "zz_dynamic"]
         before = {name: importlib.import_module(name) for name in [*users, "zz_not"]}
         importer.forget({"zz": ""})
         for name in users:

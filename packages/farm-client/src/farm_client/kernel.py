@@ -33,7 +33,7 @@ from .engine import Engine
 from .future import Future
 from .job import Job
 from .kill import find_targets, kill_at
-from .library import Library, Modules
+from .library import Library
 from .link import Link
 from .options import Category, checked_category
 from .output import Printer
@@ -352,7 +352,7 @@ def make_kernel(
     name: str = "farm-client",
     auth: Optional[Authenticator] = None,
     timeout: Optional[float] = None,
-    modules: Modules = "auto",
+    modules: Union[str, Iterable[str], None] = "auto",
     output: str = "forward",
 ) -> Kernel:
     """Connect to servers and make a kernel of their workers.

@@ -32,10 +32,7 @@ from farm_common.shipping.modules import GivenModule, contents, is_module_name, 
 from .observer import observe, stop_observing
 from .origin import find_module, is_installed, is_own, is_standard, spec_of
 
-__all__ = ["Answer", "Library", "Modules"]
-
-#: What `make_kernel` takes.
-Modules = Union[str, Iterable[str], None]
+__all__ = ["Answer", "Library"]
 
 #: How many answers are remembered, and how many of those that there is no such module.
 _MOST = 4096
@@ -84,7 +81,7 @@ class Library:
         ValueError: A name is none.
     """
 
-    def __init__(self, modules: Modules = "auto") -> None:
+    def __init__(self, modules: Union[str, Iterable[str], None] = "auto") -> None:
         self._off = modules is None
         self._auto = modules == "auto"
         self._names = () if self._auto or modules is None else _checked(modules)

@@ -48,6 +48,7 @@ NEW_SESSION = bytes(SESSION_SIZE)
 _PICKLE_MIN = 5
 
 _SESSION = re.compile("[0-9a-f]{32}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _PREAMBLE = struct.Struct(f"!8sHHI{SESSION_SIZE}s")
 PREAMBLE_SIZE = _PREAMBLE.size
@@ -119,7 +120,11 @@ def encode_json(value: Mapping[str, Any]) -> bytes:
     Names from a command line and texts of errors may hold some, and they are no UTF-8.
     """
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "replace")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        # On PyPy, encode's own way takes a time that grows with the square of their number.
+        return _SURROGATE.sub("?", text).encode()
 
 
 def decode_json(body: Buffer, what: str) -> dict[str, Any]:

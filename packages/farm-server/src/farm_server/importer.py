@@ -11,6 +11,7 @@ when it leaves the task (`Importer.explain`).
 
 from __future__ import annotations
 
+import ast
 import importlib
 import linecache
 import os
@@ -160,7 +161,7 @@ class Importer:
     def forget(self, changes: Mapping[str, str]) -> None:
         """Have modules imported afresh that have changed, and those that use them.
 
-        A package is forgotten as a whole. Who uses a module is seen by what is in its namespace.
+        A package is forgotten as a whole, so first names are all that counts.
 
         Args:
             changes: The client's file of each, by name.
@@ -278,6 +279,24 @@ class GivenLoader(InspectLoader):
         """The file, as the client calls it."""
         return self.path
 
+    def imports(self) -> set[str]:
+        """The first names of what it imports when it is executed, not later in a function."""
+        found: set[str] = set()
+        try:
+            waiting: list[ast.AST] = [ast.parse(self._text)]
+        except (SyntaxError, ValueError, RecursionError):
+            return found
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, ast.Import):
+                found.update(_root(alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                if node.module and not node.level:
+                    found.add(_root(node.module))
+            elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+                waiting += ast.iter_child_nodes(node)
+        return found
+
     def get_code(self, fullname: str) -> types.CodeType:
         """The compiled text.
 
@@ -341,7 +360,10 @@ def _is_open(module: Optional[types.ModuleType]) -> bool:
 
 
 def _uses(module: types.ModuleType) -> Iterator[str]:
-    """The first names of the modules that what is in a module comes from."""
+    """The first names of the modules that a module uses: what it imports, and what is in it."""
+    loader = getattr(contents(module).get("__spec__"), "loader", None)
+    if isinstance(loader, GivenLoader):
+        yield from loader.imports()
     for value in list(contents(module).values()):
         if isinstance(value, types.ModuleType):
             yield _root(str(contents(value).get("__name__")))

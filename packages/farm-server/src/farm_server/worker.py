@@ -48,6 +48,7 @@ from farm_common.shipping import (
 )
 from farm_common.shipping.interruptions import pack_interruption
 from farm_common.shipping.modules import unpack_changes
+from farm_common.shipping.rebuild_classes import Classes
 from farm_common.shipping.rebuild_classes import table as class_table
 from farm_common.shipping.tasks import ID_SIZE
 from farm_common.states import Role, State
@@ -113,12 +114,13 @@ def run(stream: Stream, client: ClientHello, slot: Slot, parent: socket.socket) 
 class _Function:
     """A task's function as the worker has it: bytes until it is first called."""
 
-    __slots__ = ("_frame", "_loaded", "_rejection", "mean")
+    __slots__ = ("_classes", "_frame", "_loaded", "_rejection", "mean")
 
     def __init__(self, frame: Frame, rejection: Optional[str]) -> None:
         self._frame: Optional[Frame] = frame
         self._loaded: Optional[Callable[..., Any]] = None
         self._rejection = rejection
+        self._classes = Classes()
         self.mean: Optional[float] = None  # ns a call
 
     def load(self) -> Callable[..., Any]:
@@ -128,8 +130,11 @@ class _Function:
                 raise SerializationError(self._rejection)
             frame = self._frame
             assert frame is not None
-            self._loaded = load_function(memoryview(frame.body)[ID_SIZE:])
+            with self._classes:
+                self._loaded = load_function(memoryview(frame.body)[ID_SIZE:])
             self._frame = None
+        else:
+            self._classes.restore()
         return self._loaded
 
     def took(self, nanoseconds: float) -> None:

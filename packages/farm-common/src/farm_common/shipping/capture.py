@@ -37,7 +37,11 @@ class Capture:
         # The dicts of functions and classes, and those of keyword defaults, with what was in them.
         self._dicts: list[tuple[weakref.ref[Any], str, dict[str, Any]]] = []
         #: Whether all of it is immutable, so that `current` can tell.
-        self.stable = self._is_fixed(function, set())
+        self.stable = False
+        try:
+            self.stable = self._is_fixed(function, set())
+        except RecursionError:
+            pass  # packing it will say so
 
     def current(self) -> bool:
         """Whether the function would be shipped as before; False when that is unknown."""

@@ -245,6 +245,8 @@ def _dataclass_options(cls: Any) -> dict[str, Any]:
         if hasattr(params, name)
     }
     getstate = cls.__dict__.get("__getstate__")
+    fields = cls.__dict__["__dataclass_fields__"]
+    options["key"] = (id(fields), *fields)  # another one when the class is decorated again
     options["getstate"] = getattr(getstate, "__module__", None) == "dataclasses"
     return options
 

@@ -11,6 +11,10 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+from .refusals import Refusal
+
+from .importable import is_importable
+
 __all__ = ["explain", "explain_arguments"]
 
 _DEPTH = 50
@@ -40,6 +44,8 @@ def explain(
     path = [what]
     seen = {id(value)}
     for _ in range(_DEPTH):
+        if isinstance(error, Refusal) and error.value is value:
+            break  # it is known by what it is, not by what is in it
         for step, part in _parts(value):
             if id(part) in seen:
                 continue
@@ -121,6 +127,9 @@ def _all_parts(value: Any) -> Iterator[tuple[str, Any]]:
             yield "element", item
     elif isinstance(value, types.FunctionType):
         yield from _function_parts(value)
+    elif issubclass(type(value), type) and not is_importable(value):
+        for name, item in list(value.__dict__.items()):
+            yield f"class attribute {name}", item
     elif isinstance(value, types.MethodType):
         yield "its object", value.__self__
         yield "its function", value.__func__

@@ -15,7 +15,7 @@ import builtins
 import importlib
 import pickle
 import sys
-from typing import Any, Callable, Optional, cast
+from typing import Any, Callable, Optional
 
 from . import aliases, rebuild
 from .placeholders import placeholder_of
@@ -119,9 +119,18 @@ def _module(name: str) -> Any:
     return sys.modules[name]
 
 
+def _harmless(module: str, qualname: str) -> Any:
+    """What a module that may be used has under a name, unless it is there to import others."""
+    found = _look_up(module, qualname)
+    try:
+        return _INSTEAD.get(found, found)
+    except TypeError:  # it has no hash
+        return found
+
+
 #: What would import a module by its name, and what does the same without.
 _INSTEAD: dict[Any, Callable[..., Any]] = {
-    aliases.resolve: _look_up,
+    aliases.resolve: _harmless,
     rebuild.import_module: _module,
     importlib.import_module: _module,
     builtins.__import__: _module,
@@ -137,8 +146,4 @@ class LookupUnpickler(pickle.Unpickler):
         Raises:
             LookupError: It is not here.
         """
-        found = _look_up(module, qualname)
-        try:
-            return _INSTEAD.get(found, found)
-        except TypeError:  # it has no hash
-            return cast(Any, found)
+        return _harmless(module, qualname)

@@ -156,7 +156,10 @@ class _Links:
 
 
 def _links(error: BaseException) -> list[_Links]:
-    """An exception and those that it came from, each once; what would close a circle is cut."""
+    """An exception and those that it came from, each once.
+
+    A cause or context that would close a circle is cut.
+    """
     found = [_Links(error)]
     positions = {id(error): 0}
     # Depth first, and without recursion: there may be ten thousand of them.
@@ -176,7 +179,7 @@ def _links(error: BaseException) -> list[_Links]:
                 path.append((target, _behind(other)))
                 on_path.add(target)
                 break
-            if target not in on_path:
+            if role == "member" or target not in on_path:  # a group without a member is another
                 found[position].add(role, target)
         else:
             path.pop()

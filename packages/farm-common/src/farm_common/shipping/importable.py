@@ -35,7 +35,9 @@ def is_importable(obj: Any) -> bool:
         return False
     found: Any = sys.modules.get(module)
     # A module made by hand is nowhere else. PyPy's builtins have no spec.
-    if found is None or (getattr(found, "__spec__", None) is None and module != "builtins"):
+    if found is None or (
+        getattr(found, "__spec__", None) is None and module not in sys.builtin_module_names
+    ):
         return False
     for name in str(getattr(obj, "__qualname__", "") or getattr(obj, "__name__", "")).split("."):
         found = getattr(found, name, None)

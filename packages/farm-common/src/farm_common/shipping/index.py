@@ -125,8 +125,6 @@ class Text:
 
     def candidates(self, code: types.CodeType) -> Iterator[Entry]:
         """The functions that a code object may be of, likely ones first."""
-        if code.co_name not in self.content and code.co_name != LAMBDA:
-            return
         index = self._read()
         counts = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount
         for entries in _stages(index, code):

@@ -24,14 +24,14 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 
 from ..errors import SerializationError
 from ..frames import Buffer
-from . import diagnosis, rebuild
+from . import diagnosis
 from .aliases import public_name, resolve
 from .classes import reduce_class
 from .functions import Wrapping, reduce_cell, reduce_function, reduce_module
 from .importable import is_importable
 from .placeholders import PlaceholderUnpickler
 from .shared import Shared, begin_collecting
-from .values import REDUCERS, Refusal, reducer_for
+from .values import REDUCERS, Refusal, reduce_made_function, reducer_for
 
 __all__ = [
     "SCALARS",
@@ -303,7 +303,8 @@ class _Pickler(pickle.Pickler):
             if is_importable(obj):
                 public = public_name(obj)
                 return NotImplemented if public is None else (resolve, public)
-            return reduce_function(obj, self._wrap())
+            made = reduce_made_function(obj)
+            return reduce_function(obj, self._wrap()) if made is NotImplemented else made
         # Not isinstance(obj, type): that is true of list[int] on 3.9 and 3.10.
         if issubclass(kind, type):
             return reduce_class(obj)
@@ -314,8 +315,6 @@ class _Pickler(pickle.Pickler):
             from .exceptions import reduce_exception
 
             return reduce_exception(obj)
-        if kind is types.MethodType:
-            return _reduce_method(obj)
         if kind is types.CellType:
             return reduce_cell(obj, self._wrap())
         if kind is types.CodeType:
@@ -362,14 +361,6 @@ class _TaskUnpickler(pickle.Unpickler):
 
 
 _BULKY = frozenset({bytes, str})
-
-
-def _reduce_method(method: types.MethodType) -> Any:
-    owner, function = method.__self__, method.__func__
-    name = getattr(function, "__name__", None)
-    if name is not None and getattr(owner, name, None) == method:
-        return getattr, (owner, name)
-    return rebuild.make_method, (function, owner)
 
 
 def _keep_large(buffers: list[Buffer], buffer: pickle.PickleBuffer) -> bool:

@@ -21,6 +21,7 @@ from typing import Any, Optional
 
 __all__ = [
     "ClassTable",
+    "Classes",
     "fill_class",
     "known_class",
     "make_class",
@@ -47,6 +48,12 @@ class ClassTable:
         self._idents: weakref.WeakKeyDictionary[type, str] = weakref.WeakKeyDictionary()
         self._classes: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
         self._foreign: weakref.WeakSet[type] = weakref.WeakSet()
+        #: Whose load gave a class its attributes last.
+        self.owners: weakref.WeakKeyDictionary[type, Optional[Classes]] = (
+            weakref.WeakKeyDictionary()
+        )
+        #: By which fields a data class was finished.
+        self.finished: weakref.WeakKeyDictionary[type, Any] = weakref.WeakKeyDictionary()
         self._kept: collections.OrderedDict[str, type] = collections.OrderedDict()
 
     def ident(self, cls: type) -> str:
@@ -82,6 +89,54 @@ class ClassTable:
         self._kept[ident] = cls
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
+
+
+class Classes:
+    """The classes that one function brought, as they were when it was loaded.
+
+    A class is one for all functions and arguments that bring it, and each load gives it the
+    attributes that it had at the client at that time. A function that was loaded before may be
+    called again after that, and shall find its own: the methods that share its globals. As a
+    context manager it takes note of what is loaded.
+    """
+
+    def __init__(self) -> None:
+        self._contents: dict[Any, dict[str, Any]] = {}
+        self._outer: Optional[Classes] = None
+
+    def __enter__(self) -> None:
+        self._outer = getattr(_loading, "classes", None)
+        _loading.classes = self
+
+    def __exit__(self, *_: object) -> None:
+        _loading.classes, self._outer = self._outer, None
+        for cls in self._contents:
+            self._contents[cls] = dict(cls.__dict__)
+
+    def note(self, cls: type) -> None:
+        """A class is being loaded."""
+        self._contents[cls] = {}
+
+    def restore(self) -> None:
+        """Give the classes back what others have replaced since."""
+        for cls, content in self._contents.items():
+            if table.owners.get(cls) is not self:
+                table.owners[cls] = self
+                _replace(cls, content)
+
+
+_loading = threading.local()
+
+
+def _replace(cls: Any, content: dict[str, Any]) -> None:
+    """Set and delete the attributes in which a class differs."""
+    now = dict(cls.__dict__)
+    for name, value in content.items():
+        if now.get(name, _loading) is not value:
+            type.__setattr__(cls, name, value)
+    for name in now:
+        if name not in content:
+            type.__delattr__(cls, name)
 
 
 table = ClassTable()
@@ -202,6 +257,10 @@ def fill_class(cls: Any, state: dict[str, Any]) -> None:
     """
     if not table.is_foreign(cls):
         return
+    classes: Optional[Classes] = getattr(_loading, "classes", None)
+    table.owners[cls] = classes
+    if classes is not None:
+        classes.note(cls)
     attributes = state["attributes"]
     fields = None
     for name, value in attributes.items():
@@ -216,10 +275,15 @@ def fill_class(cls: Any, state: dict[str, Any]) -> None:
         cls.__new__.__defaults__ = state["defaults"]
     for name, content in state.get("members", {}).items():
         cls.__members__[name].__dict__.update(content)
-    if "protocol" in state:
+    if "protocol" in state and cls not in table.finished:
         _finish_protocol(cls)
+        table.finished[cls] = None
     if fields is not None:
-        _finish_dataclass(cls, fields, state["dataclass"])
+        options = dict(state["dataclass"])
+        key = options.pop("key")
+        if table.finished.get(cls) != key:  # it takes a millisecond
+            _finish_dataclass(cls, fields, options)
+            table.finished[cls] = key
     for registered in state.get("registry", ()):
         abc.ABCMeta.register(cls, registered)
 

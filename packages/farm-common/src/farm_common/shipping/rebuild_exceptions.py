@@ -15,6 +15,7 @@ import types
 from collections.abc import Sequence
 from typing import Any, Optional, Union
 
+from .placeholders import keep_exception
 from .tracebacks import Frame, traceback_of
 
 __all__ = [
@@ -75,7 +76,7 @@ def fill_exception(error: Any, state: dict[str, Any]) -> None:
             the ``frames`` of its traceback. What a later release adds is ignored.
     """
     if not isinstance(error, BaseException):
-        vars(error).update(state)  # a placeholder, of a class that is not here
+        keep_exception(error, state)  # it stands in for one whose class is not here
         return
     _ARGS.__set__(error, state.get("args", ()))
     # Not setattr: a frozen data class would refuse.

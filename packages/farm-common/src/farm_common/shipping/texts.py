@@ -96,6 +96,8 @@ def _keep(filename: str, text: Text) -> None:
 
 
 def _text(content: str) -> Text:
+    if not content.endswith("\n"):
+        content += "\n"  # as linecache does
     found = _equal.get(content)
     if found is None:
         found = _equal[content] = Text(content)
@@ -108,12 +110,7 @@ def _current_texts(filename: str, namespace: dict[str, Any]) -> Iterator[Text]:
         if text is not None:
             yield text
             break
-    # linecache may have an older state of a file; a notebook's cells; what a REPL or attrs put
-    # there. Not imported from it: doctest replaces the function while it runs examples.
-    try:
-        lines = linecache.getlines(filename, namespace)
-    except Exception:  # a loader's
-        lines = []
+    lines = _ask_linecache(filename, namespace)
     if lines:
         yield _text("".join(lines))
     content = _ask_loader(namespace)
@@ -165,6 +162,17 @@ def _decode(data: bytes) -> str:
     """The text of a source file; raises SyntaxError or ValueError."""
     encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
     return data.decode(encoding)
+
+
+def _ask_linecache(filename: str, namespace: dict[str, Any]) -> list[str]:
+    """What tracebacks show: an older state of a file, a notebook's cells, what attrs generates."""
+    if os.path.exists(filename) and not os.path.isfile(filename):
+        return []  # a device, which may go on for ever
+    try:
+        # Not imported from it: doctest replaces the function while it runs examples.
+        return linecache.getlines(filename, namespace)
+    except Exception:  # a loader's
+        return []
 
 
 def _ask_loader(namespace: dict[str, Any]) -> Optional[str]:
@@ -251,11 +259,16 @@ def _history_texts(code: types.CodeType, lines: list[str]) -> Iterator[Text]:
     """
     above = code.co_firstlineno - 1
     height = _last_line(code) - above
-    begin = rf"^\s*(@|(async\s+)?def\s+{re.escape(code.co_name)}\b)"
+    begin = rf"^\s*(async\s+)?def\s+{re.escape(code.co_name)}\b"
     starts = re.compile("lambda" if code.co_name == LAMBDA else begin)
     tries = 0
-    for number in range(len(lines) - 1, above - 1, -1):
+    for number in range(len(lines) - 1, -1, -1):
         if not starts.search(lines[number]):
+            continue
+        if code.co_name != LAMBDA:
+            while number and lines[number - 1].lstrip().startswith("@"):
+                number -= 1
+        if number < above:
             continue
         for end in range(number + height, len(lines) + 1):
             text = Text("\n".join(lines[number - above : end]) + "\n")

@@ -1,0 +1,201 @@
+"""What stands for names that this version of Python lacks, and for types that have no name.
+
+A task that was written for a newer Python than it runs on may use some of its names without
+needing what is new in them: as annotations, as a base class, as a value that is passed on. What
+stands for such a name says, when it is sent again, that it is the original.
+"""
+
+from __future__ import annotations
+
+import collections
+import enum
+import itertools
+import sys
+import threading
+import types
+import typing
+from typing import Any, Callable, NoReturn, Optional, cast
+
+__all__ = ["MissingForm", "find", "name_of"]
+
+
+class MissingForm:
+    """Stands for a special form of `typing` that this version lacks.
+
+    Args:
+        name: Its name in `typing`.
+        parameters: What it is subscripted with.
+    """
+
+    __module__ = "typing"
+    # It passes where typing wants a type, for that asks whether it is callable.
+    __slots__ = ("__name__", "parameters")
+
+    def __init__(self, name: str, parameters: tuple[Any, ...] = ()) -> None:
+        self.__name__ = name
+        self.parameters = parameters
+
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+        """Nothing: it is no class.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(f"{self!r} is not known to Python {sys.version_info[0]}.{_MINOR}")
+
+    def __getitem__(self, parameters: Any) -> MissingForm:
+        parameters = parameters if isinstance(parameters, tuple) else (parameters,)
+        return MissingForm(self.__name__, parameters)
+
+    def __or__(self, other: Any) -> Any:
+        return typing.Union[self, other]
+
+    def __ror__(self, other: Any) -> Any:
+        return typing.Union[other, self]
+
+    def __repr__(self) -> str:
+        inner = ", ".join(getattr(item, "__name__", None) or repr(item) for item in self.parameters)
+        return f"typing.{self.__name__}[{inner}]" if inner else f"typing.{self.__name__}"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MissingForm):
+            return NotImplemented
+        return (self.__name__, self.parameters) == (other.__name__, other.parameters)
+
+    def __hash__(self) -> int:
+        return hash((self.__name__, self.parameters))
+
+
+_MINOR = sys.version_info[1]
+
+_FORMS = frozenset(
+    {
+        *("Concatenate", "LiteralString", "Never", "NotRequired", "ReadOnly", "Required", "Self"),
+        *("TypeAlias", "TypeGuard", "TypeIs", "Unpack"),
+    }
+)
+
+
+def find(module: str, qualname: str) -> Any:
+    """What to take for a name that is not here; None if there is nothing like it."""
+    if module == "typing":
+        extensions = sys.modules.get("typing_extensions")
+        if hasattr(extensions, qualname):
+            return getattr(extensions, qualname)
+        if qualname in _FORMS:
+            return _forms.setdefault(qualname, MissingForm(qualname))
+    if (module, qualname) in _UNNAMED:
+        return _UNNAMED[module, qualname]
+    make = _MAKERS.get((module, qualname))
+    return None if make is None else _made.setdefault((module, qualname), make())
+
+
+_forms: dict[str, MissingForm] = {}
+_made: dict[tuple[str, str], Any] = {}
+
+
+def name_of(obj: Any) -> Optional[tuple[str, str]]:
+    """The name to send for what `find` gives; None for all else."""
+    for known in (_UNNAMED, _made):
+        for key, value in known.items():
+            if value is obj:
+                return key
+    return None
+
+
+def _kinds(**values: Any) -> dict[tuple[str, str], type]:
+    return {("builtins", name): type(value) for name, value in values.items()}
+
+
+#: Types that no module makes public. PyPy has one type for some of them.
+_UNNAMED: dict[tuple[str, str], type] = _kinds(
+    dict_keys={}.keys(),
+    dict_values={}.values(),
+    dict_items={}.items(),
+    odict_keys=collections.OrderedDict().keys(),
+    odict_values=collections.OrderedDict().values(),
+    odict_items=collections.OrderedDict().items(),
+    list_iterator=iter([]),
+    tuple_iterator=iter(()),
+    str_iterator=iter("\xe9"),
+    str_ascii_iterator=iter(""),
+    bytes_iterator=iter(b""),
+    bytearray_iterator=iter(bytearray()),
+    set_iterator=iter(set()),
+    range_iterator=iter(range(0)),
+    longrange_iterator=iter(range(1 << 100)),
+    dict_keyiterator=iter({}),
+    dict_valueiterator=iter({}.values()),
+    dict_itemiterator=iter({}.items()),
+    list_reverseiterator=reversed([]),
+    callable_iterator=iter(int, 0),
+    _grouper=next(itertools.groupby("a"))[1],
+)
+# Public, but from 3.13 on as threading.Lock, which is a function before.
+_UNNAMED["_thread", "LockType"] = type(threading.Lock())
+
+
+# Makers of what stands for newer classes and functions
+
+
+def _str_enum() -> type:
+    class StrEnum(str, enum.Enum):
+        """An enumeration of strings, as Python 3.11 has it."""
+
+        __str__ = str.__str__
+        __format__ = str.__format__  # type: ignore[assignment]
+
+        @staticmethod
+        def _generate_next_value_(name: str, *_: Any) -> str:
+            return name.lower()
+
+    return _named(StrEnum, "enum", "StrEnum")
+
+
+def _http_method() -> type:
+    names = "CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT TRACE"
+    make: Any = enum.Enum
+    cls = make("HTTPMethod", {name: name for name in names.split()}, type=str)
+    cls.__str__ = str.__str__
+    return _named(cls, "http", "HTTPMethod")
+
+
+def _named(cls: Any, module: str, name: str) -> type:
+    cls.__module__, cls.__qualname__ = module, name
+    return cast(type, cls)
+
+
+def _assert_never(arg: Any) -> NoReturn:
+    raise AssertionError(f"Expected code to be unreachable, but got: {arg!r:.100}")
+
+
+def _same(value: Any, *_: Any) -> Any:
+    return value
+
+
+def _decorator(*_: Any, **__: Any) -> Callable[[Any], Any]:
+    return _same
+
+
+class _KwOnly:
+    """Stands for the type of `dataclasses.KW_ONLY`."""
+
+    def __repr__(self) -> str:
+        return "dataclasses.KW_ONLY"
+
+
+_MAKERS: dict[tuple[str, str], Callable[[], Any]] = {
+    ("types", "NoneType"): lambda: type(None),
+    ("types", "EllipsisType"): lambda: type(...),
+    ("types", "NotImplementedType"): lambda: type(NotImplemented),
+    ("types", "UnionType"): lambda: type(typing.Union[int, str]),
+    ("types", "BuiltinMethodType"): lambda: types.BuiltinFunctionType,
+    ("dataclasses", "KW_ONLY"): _KwOnly,
+    ("enum", "StrEnum"): _str_enum,
+    ("enum", "ReprEnum"): lambda: enum.Enum,
+    ("http", "HTTPMethod"): _http_method,
+    ("typing", "assert_never"): lambda: _assert_never,
+    ("typing", "assert_type"): lambda: _same,
+    ("typing", "override"): lambda: _same,
+    ("typing", "dataclass_transform"): lambda: _decorator,
+}
