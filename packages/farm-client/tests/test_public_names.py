@@ -10,10 +10,11 @@ import farm_client as farm
 NAMES = """
 AddressError AuthError Channel FarmError Future IncompatibleVersionError InvalidTaskError Kernel
 KernelCreationError KernelEndedError NoKernelError ProtocolError SerializationError Shared
-TaskExecutionError UnsupportedError WorkerInfo WorkerLostError __version__ broadcast_task
-check_kernel current_kernel deftask do_fast_receives end_kernel force future kernel_name
-kernel_worker_count make_channel make_kernel receive_result set_kernel shared submit_task
-task_categories_running task_category task_priority try_receive_result worker_index
+TaskExecutionError TaskKilledError TaskTimeoutError UnsupportedError WorkerInfo WorkerLostError
+__version__ broadcast_task check_kernel current_kernel deftask do_fast_receives end_kernel force
+future kernel_name kernel_worker_count kill_tasks make_channel make_kernel receive_result set_kernel
+shared submit_task task_categories_running task_category task_options task_priority
+try_receive_result worker_index
 """
 
 MODULES = [

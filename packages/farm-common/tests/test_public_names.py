@@ -13,8 +13,8 @@ PUBLIC = {
     "farm_common": """
         Address AddressError AddressLike AuthError Authenticator Deadline FarmError
         IncompatibleVersionError InvalidTaskError KernelCreationError KernelEndedError Layer NoAuth
-        NoKernelError ProtocolError SerializationError TaskExecutionError UnsupportedError
-        WorkerLostError __version__ parse_address
+        NoKernelError ProtocolError SerializationError TaskExecutionError TaskKilledError
+        TaskTimeoutError UnsupportedError WorkerLostError __version__ parse_address
     """,
     "farm_common.address": "UNIX_PATH_LIMIT Address AddressLike parse_address",
     "farm_common.connection": "Connection Happening",
@@ -22,7 +22,7 @@ PUBLIC = {
     "farm_common.errors": """
         AddressError AuthError FarmError IncompatibleVersionError InvalidTaskError
         KernelCreationError KernelEndedError NoKernelError ProtocolError SerializationError
-        TaskExecutionError UnsupportedError WorkerLostError
+        TaskExecutionError TaskKilledError TaskTimeoutError UnsupportedError WorkerLostError
     """,
     "farm_common.frames": """
         Buffer Flag Frame FrameReader HEADER_SIZE IGNORABLE Kind MAX_BUFFERS NAMES PREAUTH_LIMIT
@@ -32,9 +32,13 @@ PUBLIC = {
         ClientHello Hello MAGIC NEW_SESSION Offer PREAMBLE_SIZE PROTOCOL_VERSIONS Preamble Refusal
         SESSION_SIZE Select ServerHello check_magic common_version decode_json encode_json
     """,
+    "farm_common.kills": """
+        KILLED Spans TIMEOUT pack_kill pack_killed spans_of unpack_kill unpack_killed
+    """,
     "farm_common.logs": "LEVELS environment_level log_to_stderr set_up_logging",
     "farm_common.memory": "allocate trim",
     "farm_common.security": "Authenticator Layer NoAuth PlainLayer find_authenticator",
+    "farm_common.shipping.interruptions": "Interruption pack_interruption unpack_interruption",
     "farm_common.shipping.modules": """
         GivenModule KINDS NAME_LIMIT contents is_module_name pack_changes pack_module python_name
         unpack_changes unpack_module

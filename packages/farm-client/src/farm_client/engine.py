@@ -707,6 +707,7 @@ class Engine(Handover):
         with self._lock:
             return [(link, list(link.inflight.items())) for link in self._links.values()]
 
+    @protected
     def give_up(self, link: Link, idents: Iterable[int], dry_run: bool) -> Optional[int]:
         """Kill the task that runs on a link by giving that up, if it is one of these tasks.
 
@@ -729,6 +730,8 @@ class Engine(Handover):
                 self._lose(link, ConnectionError("it was given up, to kill a task"))
                 self._notify(None)
         self._call_back()
+        if interrupts.pending:
+            interrupts.raise_pending()
         return running
 
     @property

@@ -287,7 +287,9 @@ def _account(lost: Optional[dict[str, Any]], error: BaseException) -> tuple[Opti
         return None, f"the connection was lost ({_reason(error)}), and the server does not know why"
     task, done = lost.get("task"), lost.get("done")
     last: Union[Any, None] = task if isinstance(task, int) else done
-    if lost.get("reason") == "signal":
+    if _verdict(lost)[0] is not None:
+        reason = "its server ended it, because a task had to be ended that ran on it"
+    elif lost.get("reason") == "signal":
         reason = f"it was killed by {lost.get('signal')}"
     else:
         reason = f"it exited with status {lost.get('status')}"

@@ -11,8 +11,8 @@ JSON object with these keys:
 `task`      the id of the task that was running, or null
 `done`      how many tasks the worker had executed
 `memory`    true when the system killed it for want of memory; null when that is not known
-`verdict`   ``"killed"`` or ``"timeout"`` when the server ended it for the sake of `task`; or null
-`seconds`   how long that task had run; null without a verdict
+`verdict`   ``"killed"`` or ``"timeout"``; only where the server itself ended it, because of `task`
+`seconds`   how long that task had run; only with a verdict
 ==========  =====================================================================================
 """
 
@@ -58,16 +58,17 @@ def describe(
         reason, name, code = "signal", signal_name(number), -number
     else:
         reason, name, code = "exit", None, os.WEXITSTATUS(status)
-    return {
+    ending: Ending = {
         "reason": reason,
         "signal": name,
         "status": code,
-        "task": task if verdict is None else verdict.task,
+        "task": task,
         "done": done,
         "memory": True if memory else None,
-        "verdict": None if verdict is None else verdict.reason,
-        "seconds": None if verdict is None else verdict.seconds,
     }
+    if verdict is not None:
+        ending.update(task=verdict.task, verdict=verdict.reason, seconds=verdict.seconds)
+    return ending
 
 
 def signal_name(number: int) -> str:

@@ -34,7 +34,7 @@ from farm_common.shipping import SharedStore, load_function, unpack
 from .board import Slot
 from .importer import Importer
 
-__all__ = ["SIGNAL", "Interrupter", "TaskInterrupt", "perform"]
+__all__ = ["SIGNAL", "Interrupter", "TaskInterrupt", "perform", "perform_with"]
 
 SIGNAL = signal.SIGURG
 
@@ -54,8 +54,13 @@ class TaskInterrupt(BaseException):
     """Raised in a task that is to end; ``except Exception`` lets it pass."""
 
 
-def perform(function: Callable[..., Any], args: Any, keywords: Any) -> Any:
+def perform(function: Callable[..., Any], args: Any) -> Any:
     """Call the user's code: whatever runs under this may be interrupted."""
+    return function(*args)
+
+
+def perform_with(function: Callable[..., Any], args: Any, keywords: Any) -> Any:
+    """The same with keyword arguments, which cost time even if there are none."""
     return function(*args, **keywords)
 
 
@@ -105,7 +110,7 @@ def _may_leave(frame: Optional[FrameType]) -> bool:
         return False
     while frame is not None:
         code = frame.f_code
-        if code is _PERFORM:
+        if code is _PERFORM or code is _PERFORM_WITH:
             return True
         if id(code) in _SHIELDED:
             return False
@@ -113,4 +118,4 @@ def _may_leave(frame: Optional[FrameType]) -> bool:
     return False
 
 
-_PERFORM = perform.__code__
+_PERFORM, _PERFORM_WITH = perform.__code__, perform_with.__code__

@@ -102,11 +102,18 @@ class Kills:
     Args:
         timers: Of the parent's loop.
         processes: Sends signals.
+        nanoseconds: The clock of the board.
     """
 
-    def __init__(self, timers: Timers, processes: Processes) -> None:
+    def __init__(
+        self,
+        timers: Timers,
+        processes: Processes,
+        nanoseconds: Callable[[], int] = perf_counter_ns,
+    ) -> None:
         self._timers = timers
         self._processes = processes
+        self._nanoseconds = nanoseconds
         self._kills: dict[Child, _Kill] = {}
 
     def request(
@@ -169,7 +176,7 @@ class Kills:
         self._conclude(kill, died)
         if not died:
             return None
-        took = perf_counter_ns() - child.slot.words[Slot.STARTED]
+        took = self._nanoseconds() - child.slot.words[Slot.STARTED]
         return Verdict(kill.task, kill.reason, max(0, took) / 1e9)
 
     def _look(self, request: _Request, child: Child, spans: Spans, until: float) -> None:

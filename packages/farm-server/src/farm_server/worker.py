@@ -57,7 +57,7 @@ from farm_common.stream import Stream
 from .board import Slot
 from .importer import Importer
 from .inbox import Inbox
-from .interrupter import Interrupter, perform
+from .interrupter import Interrupter, perform, perform_with
 from .monitor import Monitor
 from .output import Output
 from .session import tell
@@ -302,9 +302,11 @@ class Worker:
             try:
                 if call is None:
                     call = function.load()
-                value = perform(call, args, keywords)
+                value = perform_with(call, args, keywords) if keywords else perform(call, args)
             except BaseException as error:  # also SystemExit: it is the task's, not ours
                 failure = error
+                if interrupter.hit:
+                    words[_STATE] = Slot.SENDING  # it has ended, though the lock may be in use
             finally:
                 if limit:
                     words[_LIMIT] = 0  # not later: the client may be slow to take results
@@ -316,6 +318,7 @@ class Worker:
                 interrupter.hit = False  # whatever the task made of it
                 self._end(ident, failure, ended - started)
                 failure = None
+                words[_STATE] = Slot.WORK
             elif failure is not None:
                 self._fail(ident, 1, failure, ended - started, skip=1 if call is None else 2)
                 failure = None  # its traceback refers to this frame
