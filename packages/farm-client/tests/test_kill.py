@@ -230,34 +230,20 @@ def test_a_server_that_cannot_be_asked_and_runs_something_else(single, paper):
 # workers that were ended together with their tasks
 
 
-class Ending:
-    """Ends the session of a task that waits, and tells of it as a server does."""
-
-    def __init__(self, paper):
-        self.paper = paper
-
-    def end(self, **account):
-        paper = self.paper
-        for client, hello in paper.greeted:
-            if client.role == "work":
-                session = bytes.fromhex(hello.session)
-                if account:
-                    paper.endings[session] = {
-                        "reason": "signal",
-                        "signal": "SIGKILL",
-                        "status": -9,
-                        **account,
-                    }
-        paper.drop()
-        for event in list(paper.events.values()):
-            event.set()
+def end_sessions(paper, **account):
+    """End all sessions, and tell of it as a server does; without an account, nothing is told."""
+    for client, hello in paper.greeted:
+        if client.role == "work" and account:
+            killed = {"reason": "signal", "signal": "SIGKILL", "status": -9}
+            paper.endings[bytes.fromhex(hello.session)] = {**killed, **account}
+    paper.drop()
 
 
 @pytest.mark.parametrize("verdict", [KILLED, TIMEOUT])
 def test_a_worker_that_was_ended_with_its_task(single, paper, verdict):
     """That task fails and is not started again; it costs no attempt of another."""
     future = wait_for(paper, "a", timeout=1.5, attempts=5)
-    Ending(paper).end(task=1, done=0, verdict=verdict, seconds=2.5)
+    end_sessions(paper, task=1, done=0, verdict=verdict, seconds=2.5)
     error = future.exception(20)
     if verdict == KILLED:
         assert isinstance(error, farm.TaskKilledError)
@@ -278,7 +264,7 @@ def test_a_worker_that_is_ended_again_and_again(single, paper):
     site._stopped.wait = lambda seconds: pauses.append(seconds) or wait(seconds)
     for n in range(4):
         future = wait_for(paper, f"a{n}")
-        Ending(paper).end(task=1, done=0, verdict=KILLED, seconds=2.5)
+        end_sessions(paper, task=1, done=0, verdict=KILLED, seconds=2.5)
         assert isinstance(future.exception(20), farm.TaskKilledError)
     assert pauses == []
 
@@ -289,8 +275,8 @@ def test_a_worker_that_dies_while_its_task_is_being_killed(single, paper):
     asked = threading.Event()
 
     def kill(sessions, dry_run):
-        Ending(paper).end(task=1, done=0)
         asked.set()
+        end_sessions(paper, task=1, done=0)
         return []
 
     paper.kill = kill
@@ -301,15 +287,24 @@ def test_a_worker_that_dies_while_its_task_is_being_killed(single, paper):
 
 
 @pytest.mark.parametrize(
-    "account", [{}, {"task": None, "done": 0}, {"task": 1, "done": 0}, {"task": 1, "done": 0, "verdict": "odd"}]
+    "account",
+    [
+        {},
+        {"task": None, "done": 0},
+        {"task": 1, "done": 0},
+        {"task": 1, "done": 0, "verdict": "of a later release"},
+    ],
 )
 def test_a_worker_that_died_by_itself(single, paper, account):
-    """Its task is started again, and at most as often as its options say."""
-    paper.started.clear()
-    with farm.task_options(attempts=2):
-        future = farm.future("paper:die")
-        with pytest.raises(farm.WorkerLostError) as caught:
-            future.result(20)
+    """Its task is started again, and as often as its options say."""
+    future = wait_for(paper, "a", attempts=2)
+    paper.started["a"].clear()
+    end_sessions(paper, **account)
+    assert paper.started["a"].wait(20)
+    assert not future.done()
+    end_sessions(paper, **account)
+    with pytest.raises(farm.WorkerLostError) as caught:
+        future.result(20)
     assert caught.value.attempts == 2
     assert paper.tasks() == {0: 2}
 
@@ -318,7 +313,7 @@ def test_at_most_once(single, paper):
     """What may have been started is not started again, also where nobody knows what was."""
     gate, behind = queue_behind(paper, attempts=1)
     others = [farm.future("paper:echo", n) for n in range(2)]
-    Ending(paper).end()
+    end_sessions(paper)
     for future in (gate, behind):
         with pytest.raises(farm.WorkerLostError) as caught:
             future.result(20)
@@ -329,7 +324,7 @@ def test_at_most_once(single, paper):
 def test_at_most_once_where_the_server_knows(single, paper):
     """Only what was started is given up."""
     gate, behind = queue_behind(paper, attempts=1)
-    Ending(paper).end(task=41, done=40)
+    end_sessions(paper, task=41, done=40)
     with pytest.raises(farm.WorkerLostError, match="killed by SIGKILL"):
         gate.result(20)
     assert behind.result(20)[0] == 1
@@ -338,7 +333,7 @@ def test_at_most_once_where_the_server_knows(single, paper):
 def test_at_most_once_in_a_worker_that_is_ended_for_another(single, paper):
     """A task before the one that was killed may have lost its result; the error says why."""
     gate, behind = queue_behind(paper, attempts=1)
-    Ending(paper).end(task=42, done=41, verdict=KILLED)
+    end_sessions(paper, task=42, done=41, verdict=KILLED)
     assert isinstance(behind.exception(20), farm.TaskKilledError)
     with pytest.raises(farm.WorkerLostError, match="because a task had to be ended"):
         gate.result(20)

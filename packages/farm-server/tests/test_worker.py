@@ -485,15 +485,21 @@ def test_a_task_with_a_time_limit(client, desk):
     ours.close()
 
 
-def test_a_time_limit_while_arguments_are_unpacked(client, desk):
-    """They have as much time; a task behind them that has no limit has none."""
+def test_a_time_limit_while_something_is_loaded(client, desk):
+    """Arguments and functions have a minute more; the task's own time begins after that."""
     desk.seen = []
-    act = Act("import sys; sys.desk.seen.append(sys.desk.words[7])")
-    send_limited(client, client.function(id), 1, 1.0, act)
-    client.task(client.function(id), 2, act)
+    assert (Slot.STARTED, Slot.LIMIT) == (3, 7)
+    look = "import sys; sys.desk.seen.append((sys.desk.words[7], sys.desk.words[3]))"
+    act = Act(look)
+    function = client.function(lambda _: (act, exec(look)))
+    send_limited(client, function, 1, 1.0, act)
+    send_limited(client, function, 2, 1.0, None)
+    client.task(function, 3, act)
     client.serve()
-    assert Slot.LIMIT == 7
-    assert desk.seen == [10**9, 0]
+    limits, starts = zip(*desk.seen)
+    assert limits == (61 * 10**9, 61 * 10**9, 10**9, 10**9, 0, 0)
+    assert list(starts) == sorted(starts)
+    assert starts[1] < starts[2]
 
 
 def test_a_time_limit_and_arguments_that_cannot_be_unpacked(client):

@@ -268,6 +268,8 @@ class Dispatcher:
             if job is not None:
                 self._fail([job], interruption(job, link.label, verdict, seconds))
             last = running
+        elif last is None:
+            last = link.doomed
         started, waiting = link.orphans(last)
         again: list[Job] = []
         for job in started:

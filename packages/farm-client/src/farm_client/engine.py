@@ -712,7 +712,7 @@ class Engine(Handover):
         """Kill the task that runs on a link by giving that up, if it is one of these tasks.
 
         Args:
-            link: The link.
+            link: The link; it may be lost already, and wait for `recover`.
             idents: The ids of the tasks.
             dry_run: Only find out.
 
@@ -721,7 +721,7 @@ class Engine(Handover):
         """
         with self._reading, self._lock:
             running = next(iter(link.inflight), None)
-            if running is None or running not in idents or link.lost:
+            if running is None or running not in idents:
                 return None
             if not dry_run:
                 job = link.inflight.pop(running)

@@ -89,8 +89,10 @@ _SHORT = 100_000
 #: How often to say that tasks come whose time is limited, in ns; see `farm_server.overtime`.
 _ANNOUNCE = 1_000_000_000
 
-#: The longest limit that the board can hold, in ns.
+#: The longest limit that a task may have, and what it may take besides to load its function and its
+#: arguments, in ns: they may import a lot, and would have to anew in another worker.
 _LONGEST = 1 << 62
+_LOADING = 60_000_000_000
 
 
 def run(stream: Stream, client: ClientHello, slot: Slot, parent: socket.socket) -> None:
@@ -295,13 +297,17 @@ class Worker:
             self._ident = ident
             words[_STARTED] = started
             words[_TASK] = ident + 1
-            if limit:
-                words[_LIMIT] = limit  # last, so that it is that of this task
+            if limit:  # last, so that it is that of this task
+                words[_LIMIT] = limit if call is not None else limit + _LOADING
             failure: Optional[BaseException] = None
             lock.release()
             try:
                 if call is None:
                     call = function.load()
+                    if limit:
+                        words[_LIMIT] = 0
+                        words[_STARTED] = perf_counter_ns()
+                        words[_LIMIT] = limit
                 value = perform_with(call, args, keywords) if keywords else perform(call, args)
             except BaseException as error:  # also SystemExit: it is the task's, not ours
                 failure = error
@@ -377,12 +383,13 @@ class Worker:
         return function, list(zip(content, repeat(_NO_KEYWORDS)))
 
     def _restrict(self, timeout: Any) -> None:
-        """Limit the time of a frame's tasks, and of unpacking their arguments, in seconds."""
+        """Limit the time of a frame's tasks, in seconds, and that of unpacking their arguments."""
         if type(timeout) not in (int, float) or not timeout > 0:
             raise ProtocolError(f"a task's timeout is a number above 0, not {timeout!r:.100}")
         now = perf_counter_ns()
         self._words[_STARTED] = now
-        self._words[_LIMIT] = self._limit = int(max(1, min(timeout * 1e9, _LONGEST)))
+        self._limit = int(max(1, min(timeout * 1e9, _LONGEST)))
+        self._words[_LIMIT] = self._limit + _LOADING
         if self._parent is not None and now - self._announced >= _ANNOUNCE:
             self._announced = now
             try:
