@@ -1,4 +1,4 @@
-"""Tasks that do not end by themselves: they are killed, or their time is up, and nothing else suffers."""
+"""Tasks that do not end by themselves are ended from outside, and nothing else suffers."""
 
 import functools
 import os
@@ -270,8 +270,7 @@ def test_two_kills_at_once(current, start):
         task = start(HARD["one that catches BaseException"])
     counts = []
     threads = [
-        threading.Thread(target=lambda: counts.append(current.kill_tasks("some")))
-        for _ in range(4)
+        threading.Thread(target=lambda: counts.append(current.kill_tasks("some"))) for _ in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -306,7 +305,7 @@ def step():
 @pytest.mark.parametrize("how", ["kill", "timeout"])
 @pytest.mark.parametrize("name", ["a loop", "one that catches BaseException", "a loop in C"])
 def test_tasks_of_the_same_batch(make, address, tmp_path, step, name, how):
-    """What was sent before and behind it returns; what is behind it, and nothing else, runs once."""
+    """What was sent before and behind it returns; it and what is behind it run once."""
     text = {**HOSTILE, "a loop in C": "any(itertools.repeat(0))"}[name]
     kernel = make(f"{address}?workers=1")
     channel = kernel.make_channel()
@@ -315,8 +314,9 @@ def test_tasks_of_the_same_batch(make, address, tmp_path, step, name, how):
         channel.submit(step, path, number, "")
     assert sorted(channel) == list(range(200))
     futures = []
-    with kernel_of(kernel), farm.task_options(
-        category="some", timeout=0.3 if how == "timeout" else None
+    with (
+        kernel_of(kernel),
+        farm.task_options(category="some", timeout=0.3 if how == "timeout" else None),
     ):
         for number in range(1000, 1040):
             futures.append(farm.future(step, path, number, text if number == 1020 else ""))

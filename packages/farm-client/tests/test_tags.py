@@ -66,13 +66,17 @@ def test_tasks_without_tags_do_not_wait(kernel, papers):
     [
         (
             {"tpu"},
-            "no worker of this kernel has the tag tpu; their tags are big, gpu, old: start a "
-            "server with --tag tpu, and add it to the kernel",
+            (
+                "no worker of this kernel has the tag tpu; their tags are big, gpu, old: start a "
+                "server with --tag tpu, and add it to the kernel"
+            ),
         ),
         (
             {"gpu", "old"},
-            "no worker of this kernel has all of the tags gpu, old; their tags are big, gpu, old: "
-            "start a server with --tag gpu --tag old, and add it to the kernel",
+            (
+                "no worker of this kernel has all of the tags gpu, old; their tags are big, gpu, "
+                "old: start a server with --tag gpu --tag old, and add it to the kernel"
+            ),
         ),
     ],
 )
@@ -99,7 +103,7 @@ def test_servers_without_tags(paper, connect):
 def test_low_priority_with_tags(kernel, papers):
     """They wait for all others, as without tags."""
     gpu, other = papers
-    for server in papers:
+    for _ in papers:
         farm.future("paper:wait", "a")
     assert gpu.started["a"].wait(20)
     assert other.started["a"].wait(20)

@@ -56,8 +56,8 @@ def test_a_deep_recursion():
     """The description stays within bounds, with its beginning and its end."""
     namespace = {}
     text = "\n".join(f"def f{n}():\n    f{n + 1}()  # {'x' * 400}\n" for n in range(150))
-    exec(compile(text + "def f150():\n    raise ValueError\n", "deep.py", "exec"), namespace)
-    with pytest.raises(ValueError) as caught:
+    exec(compile(text + "def f150():\n    raise KeyError\n", "deep.py", "exec"), namespace)
+    with pytest.raises(KeyError) as caught:
         namespace["f0"]()
     ended = unpack_interruption(pack_interruption(KILLED, 1.0, caught.value))
     assert len(ended.description) < 30_000

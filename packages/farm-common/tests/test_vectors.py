@@ -15,8 +15,8 @@ from farm_common.connection import Connection
 from farm_common.frames import NAMES, Flag, Frame, FrameReader, Kind, encode_frame
 from farm_common.handshake import Offer, Preamble, Select
 from farm_common.kills import pack_kill, pack_killed, unpack_kill, unpack_killed
-from farm_common.shipping.interruptions import unpack_interruption
 from farm_common.shipping import unpack_exception
+from farm_common.shipping.interruptions import unpack_interruption
 from farm_common.shipping.modules import (
     GivenModule,
     pack_changes,
@@ -226,8 +226,9 @@ class TestBodies:
         assert unpack_changes(body) == modules
         assert pack_changes(modules) == body
 
-
-    @pytest.mark.parametrize("vector", named([one for one in VECTORS["valid"] if "dry_run" in one.get("message", {})]))
+    @pytest.mark.parametrize(
+        "vector", named([one for one in VECTORS["valid"] if "dry_run" in one.get("message", {})])
+    )
     def test_kill(self, vector):
         """The tasks in question are this body, both ways."""
         body = bytes.fromhex(vector["fields"]["body"])
@@ -239,7 +240,9 @@ class TestBodies:
         assert dry_run is message["dry_run"]
         assert pack_kill(sessions, dry_run) == body
 
-    @pytest.mark.parametrize("vector", named([one for one in VECTORS["valid"] if one.get("kind") == "KILLED"]))
+    @pytest.mark.parametrize(
+        "vector", named([one for one in VECTORS["valid"] if one.get("kind") == "KILLED"])
+    )
     def test_killed(self, vector):
         """The tasks that were ended are this body, both ways."""
         body = bytes.fromhex(vector["fields"]["body"])
@@ -247,7 +250,9 @@ class TestBodies:
         assert unpack_killed(body) == tasks
         assert pack_killed(tasks) == body
 
-    @pytest.mark.parametrize("vector", named([one for one in VECTORS["valid"] if one.get("kind") == "ERROR"]))
+    @pytest.mark.parametrize(
+        "vector", named([one for one in VECTORS["valid"] if one.get("kind") == "ERROR"])
+    )
     def test_interruption(self, vector):
         """An error says whether the task was ended, why, and after how long."""
         body = bytes.fromhex(vector["fields"]["body"])

@@ -566,7 +566,7 @@ def running(birth, task):
 def test_kill(bench):
     """The task of the session that was named, and no other; the answer comes when it has ended."""
     _, pid, birth = bench.session()
-    _, other_pid, other = bench.session()
+    _, _, other = bench.session()
     _, _, control = bench.session("control")
     running(birth, 4)
     running(other, 4)

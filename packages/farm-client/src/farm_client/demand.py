@@ -15,8 +15,8 @@ class Demand(NamedTuple):
         minimum: The oldest Python that can read its source; (0, 0): any.
         tags: What the worker's server must have been labelled with.
         limited: The server must end it when its time is up, which those of older releases cannot.
-        low: Whether it waits until no other task does; demands nothing, but tasks that wait together
-            must be alike in it.
+        low: Whether it waits until no other task does. It demands nothing by that, but tasks that
+            wait together must be alike in it.
     """
 
     bytecode: bool = False

@@ -175,8 +175,8 @@ class Dispatcher:
         return sent > 0
 
     def pin(self, link: Link, job: Job) -> None:
-        """Have a worker run a task of its own, before any other; now or when it is replaced."""
-        if link.lost:
+        """Have a worker run a task of its own, before any other; now or when it is there again."""
+        if link.lost or not link.joined:
             self.homeless.setdefault(link.index, deque()).append(job)
         else:
             link.pinned.append(job)
@@ -260,16 +260,7 @@ class Dispatcher:
             verdict: Why the worker was ended together with that task, if so.
             seconds: How long that task had run.
         """
-        running = link.running(last)
-        if running is not None and verdict is None and running in link.aimed:
-            verdict = KILLED  # nobody tells; but it was to be, and must not be started again
-        if verdict is not None:
-            job = None if running is None else link.inflight.pop(running, None)
-            if job is not None:
-                self._fail([job], interruption(job, link.label, verdict, seconds))
-            last = running
-        elif last is None:
-            last = link.doomed
+        last = self._fail_ended(link, last, verdict, seconds)
         started, waiting = link.orphans(last)
         again: list[Job] = []
         for job in started:
@@ -297,14 +288,36 @@ class Dispatcher:
                     self._fail([job], WorkerLostError(name, link.label, reason, 1))
                     continue
                 job.sink.restart(job)
-            if job.pin >= 0:
-                self.homeless.setdefault(link.index, deque()).appendleft(job)
-            elif job.demand is not None:
-                self.choosy.setdefault(job.demand, deque()).appendleft(job)
-            elif job.attempts:
-                self.suspects.appendleft(job)
-            else:
-                self.queue.appendleft(job)
+            self._put_first(link, job)
+
+    def _fail_ended(
+        self, link: Link, last: Optional[int], verdict: Optional[str], seconds: Optional[float]
+    ) -> Optional[int]:
+        """Fail the task for the sake of which a worker was ended, if there is one.
+
+        Returns:
+            The id of the task that its worker started last, as far as it is known now.
+        """
+        running = link.running(last)
+        if running is not None and verdict is None and running in link.aimed:
+            verdict = KILLED  # nobody tells; but it was to be, and must not be started again
+        if verdict is None:
+            return link.doomed if last is None else last
+        job = None if running is None else link.inflight.pop(running, None)
+        if job is not None:
+            self._fail([job], interruption(job, link.label, verdict, seconds))
+        return running
+
+    def _put_first(self, link: Link, job: Job) -> None:
+        """Queue a task of a lost link before all that waits."""
+        if job.pin >= 0:
+            self.homeless.setdefault(link.index, deque()).appendleft(job)
+        elif job.demand is not None:
+            self.choosy.setdefault(job.demand, deque()).appendleft(job)
+        elif job.attempts:
+            self.suspects.appendleft(job)
+        else:
+            self.queue.appendleft(job)
 
     def _fail_lost(self, job: Job, link: Link, reason: str) -> None:
         name = job.function.name

@@ -617,6 +617,7 @@ class Engine(Handover):
             if self.ended is not None:
                 raise KernelEndedError(self.ended)
             self._links[link.descriptor] = link
+            link.joined = True
             self._poller.add(link.descriptor)
             self._frame_limit = min(self._frame_limit, link.hello.frame_limit)
             self._functions.protocol = min(self._functions.protocol, link.protocol)

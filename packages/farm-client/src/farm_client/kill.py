@@ -5,7 +5,7 @@ and the server ends the one of them that runs in each session, if one does.
 
 It asks over a connection of its own, for control. That of the worker would not do: its process may
 be unable to read, because the task holds the interpreter, and what it has not read yet may be a
-gigabyte of arguments. The server's parent process serves control connections, whatever its workers do.
+gigabyte of arguments. Control connections are served whatever the workers do.
 
 A server that cannot be asked (it is draining, and listens no more, or its network is gone) leaves
 one way: to give up the connection to the worker. A server ends a worker whose client has gone.
@@ -100,7 +100,9 @@ def kill_at(site: Site, engine: Engine, targets: Iterable[Target], dry_run: bool
         killed = site.kill(tasks, dry_run)
     except (FarmError, OSError, EOFError) as error:
         _log.warning(
-            "cannot ask %s which tasks run: %s", site.address.endpoint, error or type(error).__name__
+            "cannot ask %s which tasks run: %s",
+            site.address.endpoint,
+            str(error) or type(error).__name__,
         )
         for session, (link, idents) in by_session.items():
             task = engine.give_up(link, idents, dry_run)

@@ -63,6 +63,7 @@ class Link:
         self.inflight: dict[int, Job] = {}
         self.load = 0.0  # microseconds of work in flight
         self.alone = False  # the task in flight is to be the only one
+        self.joined = False  # whether the engine knows of it, and what its worker runs first
         self.lost = False
         self.broken: Optional[BaseException] = None  # why nothing more can be received
         self.draining = False  # being removed from the kernel
@@ -180,7 +181,9 @@ class Link:
         self.load += cost * count
         return segments
 
-    def _encode_task(self, new: list[Union[Shared[Any], Blob]], jobs: Sequence[Job]) -> list[Buffer]:
+    def _encode_task(
+        self, new: list[Union[Shared[Any], Blob]], jobs: Sequence[Job]
+    ) -> list[Buffer]:
         """The TASK frame, and before it the shared values that it needs."""
         segments: list[Buffer] = []
         first = jobs[0]

@@ -76,7 +76,7 @@ _known: dict[tuple[Any, ...], Options] = {}
 @contextmanager
 def task_options(
     *,
-    timeout: Union[float, None, _Unchanged] = _UNCHANGED,
+    timeout: Union[float, _Unchanged, None] = _UNCHANGED,
     attempts: Union[int, _Unchanged] = _UNCHANGED,
     category: Union[Category, _Unchanged] = _UNCHANGED,
     priority: Union[str, _Unchanged] = _UNCHANGED,
@@ -90,8 +90,8 @@ def task_options(
     Args:
         timeout: How many seconds a task may run on a server, from when it is started there; it
             then fails with `TaskTimeoutError`. None: for ever, the default.
-        attempts: How often a task may be started when workers die under it. The default is 3; with 1
-            it is started at most once.
+        attempts: How often a task may be started when workers die under it. The default is 3; 1 is
+            at most once.
         category: Any hashable value but None, as in `task_category`; the default is ``"default"``.
         priority: ``"default"`` or ``"low"``, as in `task_priority`.
         tags: Run only on workers whose servers were started with each of these tags. The default

@@ -18,8 +18,8 @@ from farm_common.errors import (
     ProtocolError,
 )
 from farm_common.handshake import NEW_SESSION, ClientHello
-from farm_common.kills import KILLED, TIMEOUT, Spans
 from farm_common.interpreter import hello_fields
+from farm_common.kills import KILLED, TIMEOUT, Spans
 from farm_common.security import Authenticator
 from farm_common.stream import (
     HANDSHAKE_SECONDS,

@@ -11,10 +11,10 @@
 What a worker does is on the board; nothing is asked of it, for it may be unable to answer. Nobody
 tells the parent that a task has ended, so while one is being ended it looks every few milliseconds.
 
-Why no other task is hit: the signal is for the task that the board names, see `interrupter`. SIGKILL
-knows no tasks, and between a look at the board and the signal the task could end and another begin.
-So the process is stopped first. What the board says then stays so, and only if it is still that task
-the process is killed; else it goes on, and has lost a millisecond.
+Why no other task is hit: the signal is for the task that the board names, see `interrupter`. But
+SIGKILL knows no tasks, and between a look at the board and the signal the task could end, and the
+next begin. So the process is stopped first. What the board says then stays so. Only if it is still
+that task the process is killed; else it goes on, and has lost a millisecond.
 """
 
 from __future__ import annotations

@@ -297,17 +297,13 @@ class Worker:
             self._ident = ident
             words[_STARTED] = started
             words[_TASK] = ident + 1
-            if limit:  # last, so that it is that of this task
-                words[_LIMIT] = limit if call is not None else limit + _LOADING
+            if limit and call is not None:
+                words[_LIMIT] = limit  # last, so that it is that of this task
             failure: Optional[BaseException] = None
             lock.release()
             try:
                 if call is None:
-                    call = function.load()
-                    if limit:
-                        words[_LIMIT] = 0
-                        words[_STARTED] = perf_counter_ns()
-                        words[_LIMIT] = limit
+                    call = self._load(function)
                 value = perform_with(call, args, keywords) if keywords else perform(call, args)
             except BaseException as error:  # also SystemExit: it is the task's, not ours
                 failure = error
@@ -345,6 +341,18 @@ class Worker:
         self._busy += started - begun
         words[_TASK], words[_DONE], words[_BUSY] = 0, self._done, self._busy
         function.took((started - begun) / len(batch))
+
+    def _load(self, function: _Function) -> Callable[..., Any]:
+        """Load a function; what that takes is not the task's time."""
+        words, limit = self._words, self._limit
+        if not limit:
+            return function.load()
+        words[_LIMIT] = limit + _LOADING
+        call = function.load()
+        words[_LIMIT] = 0
+        words[_STARTED] = perf_counter_ns()
+        words[_LIMIT] = limit
+        return call
 
     def _decode(self, frame: Frame) -> tuple[_Function, Any]:
         """The function of a TASK frame, and pairs of arguments and keyword arguments."""
