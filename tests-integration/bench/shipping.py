@@ -124,8 +124,9 @@ def measure(table: Table, effort: Effort) -> None:
         importable = samples["importable"]
         table.compare("lambda over importable", samples["lambda"], importable, at_least(0.7))
         table.compare("closure over importable", samples["closure"], importable, at_least(0.7))
-        table.compare("time by source over bytecode", samples["closure"], samples["source"],
-                      at_most(1.2))
+        table.compare(
+            "time by source over bytecode", samples["closure"], samples["source"], at_most(1.2)
+        )
 
     with ExitStack() as stack:
         channel = stack.enter_context(stack.enter_context(Farm()).kernel()).make_channel()
@@ -171,4 +172,3 @@ def count_bytes(table: Table, channel: farm.Channel) -> None:
             channel.submit(task, i)
         list(farm.do_fast_receives(channel, CALLS))
     table.add("the same, redefined", "MB", [max(sent.values()) / 1e6], at_most(0.1))
-

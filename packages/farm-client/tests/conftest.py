@@ -27,8 +27,8 @@ BOUND = 20.0
 _LIMIT = 1 << 28
 
 
-class Die(Exception):
-    """Close the connection instead of answering."""
+class Die(BaseException):
+    """Close the connection instead of answering; not an error that a cognate's part looks after."""
 
 
 class Killed(Exception):
@@ -54,7 +54,11 @@ class PaperServer:
     Besides real tasks it knows some that act on the server itself:
 
     ``"paper:wait"`` (key)
-        returns once the test sets ``events[key]``; ``started[key]`` says that it runs.
+        returns once the test sets ``events[key]``; ``started[key]`` says that it runs. What it
+        returns is ``answers[key]``, or the key.
+    ``"paper:wait.key"``
+        the same, for where a task has no arguments. A function can have the same done by
+        ``threading.current_thread().paper.wait(key)``.
     ``"paper:die"``
         drops the connection.
     ``"paper:echo"`` (value)
@@ -68,8 +72,9 @@ class PaperServer:
         hello: Changes to what it says of itself.
         frames: The kind and count of each frame that each worker received, by index.
         calls: The options that tasks came with.
-        events, started: See ``"paper:wait"``.
+        events, started, answers: See ``"paper:wait"``.
         greeted: The hellos that were exchanged.
+        die: What a task raises to do as ``"paper:die"``.
         jitter: A `random.Random` if answers are to be gathered and cut at random.
         forgotten: What the client said of modules that have changed, by worker.
         lies: What to answer instead of the next results: content, count, and whether it is a batch.
@@ -77,6 +82,8 @@ class PaperServer:
         kill: Answers a KILL: given what it asks for, returns the bodies of the answers.
         killed: What the next tasks end of that wait: the bodies of ERROR frames, by their keys.
     """
+
+    die = Die
 
     def __init__(self, folder, workers=2):
         self.path = os.path.join(folder, "socket")
@@ -88,6 +95,7 @@ class PaperServer:
         self.endings = {}  # how sessions ended, by their ids
         self.events = Events()
         self.started = Events()
+        self.answers = {}
         self.jitter = None
         self.forgotten = defaultdict(list)
         self.lies = deque()
@@ -111,9 +119,7 @@ class PaperServer:
             event.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        with self._lock:
-            for stream in list(self._open):
-                stream.close()
+        self.drop()
         self.join()
         self._threads[0].join(BOUND)
 
@@ -126,9 +132,9 @@ class PaperServer:
     def drop(self):
         """Cut all connections."""
         with self._lock:
-            for stream in list(self._open):
+            for sock in list(self._open):
                 try:
-                    stream.sock.shutdown(socket.SHUT_RDWR)
+                    sock.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     pass
 
@@ -149,6 +155,10 @@ class PaperServer:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
+            with self._lock:  # before the client can think that it is connected, and `drop` comes
+                self._open.add(sock)
+            if self._closed:
+                self.drop()
             thread = threading.Thread(
                 target=self._serve, args=(sock,), name="paper-worker", daemon=True
             )
@@ -161,23 +171,23 @@ class PaperServer:
                 sock, b"", [NoAuth()], self._greet, Deadline(BOUND), _LIMIT
             )
         except (OSError, EOFError):
+            with self._lock:
+                self._open.discard(sock)
             sock.close()
             return
-        with self._lock:
-            self._open.add(stream)
-            if self._closed:
-                stream.close()
         try:
             if client.role == "work":
                 session = next(h.session for c, h in reversed(self.greeted) if c is client)
-                PaperWorker(self, stream, client.index, session).serve()
+                worker = PaperWorker(self, stream, client.index, session)
+                threading.current_thread().paper = worker
+                worker.serve()
             else:
                 self._serve_control(stream)
         except (OSError, EOFError, Die):
             pass
         finally:
             with self._lock:
-                self._open.discard(stream)
+                self._open.discard(sock)
             stream.close()
 
     def _serve_control(self, stream):
@@ -279,21 +289,12 @@ class PaperWorker:
                 self.flush()
 
     def call(self, function, args, keywords):
-        server = self.server
         name = str(function.body[16:], "utf-8", "replace")
         if name.startswith("Npaper:"):
             if name == "Npaper:die":
                 raise Die
-            if name == "Npaper:wait":
-                self.flush()
-                server.started[args[0]].set()
-                if not server.events[args[0]].wait(BOUND):
-                    raise TimeoutError(args[0])
-                if server._closed:
-                    raise Die
-                if args[0] in server.killed:
-                    raise Killed(server.killed[args[0]])
-                return args[0]
+            if name.startswith("Npaper:wait"):
+                return self.wait(args[0] if args else name.partition(".")[2])
             if name == "Npaper:import":
                 return tuple(self.ask(args[0]))
             return args[0], self.index
@@ -313,6 +314,21 @@ class PaperWorker:
                 (answer,) = answers
                 assert answer.ident == self.index + 7
                 return unpack_module(answer.body)
+
+    def wait(self, key):
+        server = self.server
+        self.flush()
+        server.started[key].set()
+        event = server.events[key]
+        if server._closed:  # `close` sets the events that there are
+            raise Die
+        if not event.wait(BOUND):
+            raise TimeoutError(key)
+        if server._closed:
+            raise Die
+        if key in server.killed:
+            raise Killed(server.killed[key])
+        return server.answers.get(key, key)
 
     def close_run(self):
         if not self.answers:

@@ -65,7 +65,7 @@ def test_no_worker_can_load_it(paper, connect):
         lambda: channel.submit(list, [WITHOUT_SOURCE]),
         lambda: kernel.broadcast_task(WITHOUT_SOURCE),
     ):
-        with pytest.raises(farm.SerializationError, match="f .*<string>"):
+        with pytest.raises(farm.SerializationError, match=r"f .*<string>"):
             submit()
     assert len(channel) == 0
     channel.submit(abs, -1)

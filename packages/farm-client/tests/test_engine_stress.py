@@ -246,6 +246,66 @@ def cancels(kernel, chance):
             expect(future in gone, value)
 
 
+def fulfills(kernel, chance):
+    """A future has the value that took it over, or that of its task."""
+    with borrowed(kernel):
+        pairs = [(n, farm.future(ECHO, n)) for n in itertools.islice(numbers, 100)]
+    ours = {future for _, future in chance.sample(pairs, 50) if farm.fulfill(future, "ours")}
+    for value, future in pairs:
+        got = farm.force(future)
+        expect(got == "ours" if future in ours else got[0] == value, got, value)
+
+
+def timeouts(kernel, chance):
+    """Each timer brings one value, its own or that of who cancelled it."""
+    channel = kernel.make_channel()
+    values = list(itertools.islice(numbers, 20))
+    timers = [farm.submit_timeout(channel, 0.002 * chance.random(), value) for value in values]
+    channel.submit(ECHO, None)
+    gone = {
+        value
+        for value, timer in chance.sample(list(zip(values, timers)), 10)
+        if farm.cancel_timeout(timer, -value)
+    }
+    expected = {-value if value in gone else value for value in values} | {None}
+    got = [value if isinstance(value, int) else value[0] for value in channel]
+    expect(len(got) == 21 and set(got) == expected, got, expected)
+
+
+def conditions(kernel, chance):
+    """The answer is known early, and what is not needed is withdrawn."""
+    with borrowed(kernel):
+        expect(farm.por(*["builtins:int"] * chance.randrange(5), "time:time"))
+        expect(farm.pand(*["time:time"] * chance.randrange(1, 5)))
+        expect(farm.pand("time:time", *["builtins:int"] * chance.randrange(1, 9)) == 0)
+
+
+def trees(kernel, chance):
+    """Several threads call for nodes of one tree, which is cleared meanwhile."""
+    tree = farm.Ptree()
+    tree.define(0, [], "builtins:int")
+    for name in range(1, 15):
+        tree.define(name, [chance.randrange(name) for _ in range(3)], "builtins:max")
+    tree.define("last", range(15), lambda *args: args)
+    got = queue.Queue()
+
+    def call(name):
+        with borrowed(kernel):
+            try:
+                got.put(tree.call(name))
+            except BaseException as error:
+                got.put(error)
+
+    names = [chance.randrange(15) for _ in range(3)]
+    for name in names:
+        threading.Thread(target=call, args=(name,), daemon=True).start()
+    for _ in range(chance.randrange(3)):
+        chance.choice((tree.clear, tree.clear_errors, tree.dot))()
+    with borrowed(kernel):
+        expect(tree.call("last") == (0,) * 15)
+    expect([taken(got) for _ in names] == [0, 0, 0])
+
+
 def impatience(kernel, chance):
     """Waits that give up, many times, before there is a result."""
     channel = kernel.make_channel()
@@ -372,12 +432,25 @@ def test_everything_at_once(paper, connect, jitter):
 
 
 @pytest.mark.usefixtures("interval")
+def test_what_is_built_on_top(paper, connect, jitter):
+    """Trees, timers, conditions and futures that are taken over, beside plain tasks."""
+    paper.jitter = jitter(SEED)
+    stage = Stage(connect(), SEED)
+    for act in (fulfills, timeouts, conditions, trees):
+        stage.cast(act, 2)
+    for act in (round_trips, bursts, cancels):
+        stage.cast(act)
+    stage.play(SECONDS)
+
+
+@pytest.mark.usefixtures("interval")
 def test_workers_that_die(paper, connect, jitter):
     """The same where connections break all the time."""
     paper.jitter = jitter(SEED)
     stage = Stage(connect(), SEED)
     for act in (round_trips, bursts, results, waits, cancels, callbacks, nested_waits, capacity):
         stage.cast(act)
+    stage.cast(trees)
     stage.cast(deaths)
     stage.play(SECONDS)
 
@@ -392,6 +465,8 @@ def test_waiters_among_themselves(paper, connect, jitter, monkeypatch):
     stage = Stage(kernel, SEED)
     for act in (round_trips, bursts, results, receivers, capacity, impatience, long_waits):
         stage.cast(act, 2)
+    for act in (fulfills, timeouts, conditions, trees):
+        stage.cast(act)
     try:
         stage.play(SECONDS)
     finally:
@@ -400,7 +475,8 @@ def test_waiters_among_themselves(paper, connect, jitter, monkeypatch):
 
 @pytest.mark.usefixtures("interval")
 @pytest.mark.parametrize(
-    "actors", [(round_trips, round_trips), (results, waits), (polls,), (looks,)]
+    "actors",
+    [(round_trips, round_trips), (results, waits), (polls,), (looks,), (trees,), (conditions,)],
 )
 def test_few_threads(paper, connect, actors):
     """Where few threads act, a lost one is not found by chance by another."""

@@ -26,7 +26,9 @@ class ExitsError(Exception):
 
 
 def fail():
-    raise ExitsError("text")
+    error = ExitsError("text")
+    error.exits = Exits()
+    raise error
 
 
 @pytest.fixture
@@ -73,10 +75,11 @@ def test_a_result_that_exits_when_it_is_loaded(kernel, finishes):
 
 
 def test_an_error_that_exits_when_it_is_loaded(kernel, finishes):
-    """It is reported as text, like any that cannot be rebuilt."""
+    """How it says that it is pickled is not asked; what exits in it is text."""
     with pytest.raises(farm.TaskExecutionError, match=r"ExitsError: text") as caught:
         farm.future(fail).result(BOUND)
-    assert caught.value.__cause__ is None
+    assert type(caught.value.__cause__) is ExitsError
+    assert "Exits object" in caught.value.__cause__.exits
     assert kernel.broadcast_task(abs, -1) == [1, 1]
     finishes(kernel.end, True)
 

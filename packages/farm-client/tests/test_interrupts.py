@@ -146,3 +146,10 @@ def test_a_kernel_guards_and_its_end_unguards(connect, monkeypatch):
     first.end()
     second.end()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_guarding_again_at_once():
+    """A kernel that is made right after another one ended is guarded, too."""
+    unguard()
+    guard()
+    assert signal.getsignal(signal.SIGINT) is interrupts._handle

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 import farm_client as farm
+from farm_client import library as library_module
 from farm_client.library import Answer, Library
 from farm_common.frames import Kind
 from farm_common.shipping.modules import NAME_LIMIT, GivenModule
@@ -79,14 +80,15 @@ def test_unreasonable_questions(ask, name):
     assert ask(name).reason == "gives no such thing"
 
 
-def test_many_questions(kernel, bound):
-    """Thousands are answered, each once, and leave little behind."""
+def test_many_questions(kernel, monkeypatch):
+    """Each is answered, and they leave little behind."""
+    monkeypatch.setattr(library_module, "_MOST", 100)
     channel = kernel.make_channel()
-    for number in range(6000):
+    for number in range(1000):
         channel.submit(ASK, f"zz_{number}")
-    kinds = {answer[0] for answer in farm.do_fast_receives(channel, 6000)}
+    kinds = {answer[0] for answer in farm.do_fast_receives(channel, 1000)}
     assert kinds == {"none"}
-    assert len(kernel._engine._library._answers) <= 4096
+    assert len(kernel._engine._library._answers) <= 100
 
 
 def test_a_text_that_is_too_large_there(paper, connect, folder, bound):

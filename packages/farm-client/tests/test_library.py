@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.machinery
+import importlib.util
 import os
 import py_compile
 import sys
@@ -113,6 +114,35 @@ class TestGiven:
             library.version += 1
             library._answers.clear()
             assert library.answer("zz").module.text == "x = 1\n"
+
+    def test_a_package_made_by_hand(self, library, folder, monkeypatch):
+        """It has no text, and stands for what is in it."""
+        (folder / "leaf.py").write_text("x = 1\n")
+        spec = importlib.util.spec_from_file_location("zz-tests.leaf", folder / "leaf.py")
+        monkeypatch.setitem(sys.modules, "zz-tests", types.ModuleType("zz-tests"))
+        monkeypatch.setitem(sys.modules, "zz-tests.leaf", importlib.util.module_from_spec(spec))
+        assert library.answer("zz-tests").module.kind == "namespace"
+        assert library.answer("zz-tests.leaf").module.text == "x = 1\n"
+
+    def test_a_package_that_a_finder_makes(self, make, monkeypatch):
+        """As six does: on the server that finder is there, too, once its module is imported."""
+
+        class Finder:
+            def find_spec(self, name, path=None, target=None):
+                if name != "zz_moves":
+                    return None
+                return importlib.machinery.ModuleSpec(name, self, is_package=True)
+
+            def create_module(self, spec):
+                return None
+
+            def exec_module(self, module):
+                module.__path__ = []
+
+        monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder()])
+        library = make(["zz_moves"])
+        assert library.answer("zz_moves").module.kind == "none"
+        assert "made by hand" in reason(library, "zz_moves")
 
     def test_an_extension_module(self, library, folder):
         """Its file, for a worker that has the same."""

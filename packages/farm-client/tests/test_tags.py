@@ -153,6 +153,17 @@ def test_the_last_worker_with_the_tag_leaves(kernel, papers):
         waiting.result(20)
 
 
+def test_cognates(kernel, papers):
+    """Their parts ask for what the code that calls them asks for."""
+    with farm.task_options(tags={"gpu"}):
+        assert farm.pmap(abs, range(-50, 0)) == list(range(50, 0, -1))
+    _, other = papers
+    assert other.tasks() == {}
+    with farm.task_options(tags={"tpu"}), pytest.raises(farm.UnsupportedError, match="tag tpu"):
+        farm.pmap(abs, range(-50, 0))
+    assert farm.pmap(abs, [-1, -2]) == [1, 2]
+
+
 def test_broadcasts_go_everywhere(kernel):
     """Who names all workers means all."""
     with farm.task_options(tags={"gpu"}):

@@ -152,7 +152,7 @@ def _class_maker():
 class Color(enum.Enum):
     RED = 1
     GREEN = "g"
-    ROUGE = 1
+    ROUGE = 1  # noqa: PIE796
 
     def shout(self):
         return self.name + "!"
@@ -286,7 +286,7 @@ def test_a_frozen_data_class(travel):
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="data classes have no slots")
 def test_a_data_class_with_slots(travel):
     """And with parameters that are passed by keyword only."""
-    Slots = dataclasses.make_dataclass(  # noqa: N806
+    Slots = dataclasses.make_dataclass(
         "Slots", [("a", int), ("b", int, 3)], slots=True, frozen=True, kw_only=True
     )
     Slots.__module__ = __name__
@@ -309,7 +309,7 @@ def test_keyword_only_fields_before_they_were_there():
         init(thing, "C")
 
 
-Point = collections.namedtuple("Point", "x y", defaults=[4])
+Point = collections.namedtuple("Point", "x y", defaults=[4])  # noqa: PYI024
 
 
 class Typed(typing.NamedTuple):
@@ -482,7 +482,13 @@ def test_by_reference():
 def test_what_dataclasses_generated():
     """Is told from what the user wrote, also where that came as text without a file."""
     space = {"__name__": "__main__", "dataclasses": dataclasses}
-    text = "@dataclasses.dataclass\nclass A:\n    x: int = 3\n    def __repr__(self):\n        return 'r'\n"
+    text = (
+        "@dataclasses.dataclass\n"
+        "class A:\n"
+        "    x: int = 3\n"
+        "    def __repr__(self):\n"
+        "        return 'r'\n"
+    )
     exec(text, space)
     names = classes._dataclass_names(space["A"])
     assert {"__init__", "__eq__"} <= names
@@ -517,3 +523,20 @@ def test_functions_find_their_own_classes(there, monkeypatch):
         assert use_new() == "new"
     first.restore()
     assert not hasattr(use_old.__closure__[0].cell_contents, "extra")
+
+
+def test_a_finaliser_is_called(travel):
+    """Though PyPy asks for it when the class is made, and the class's dict comes later."""
+
+    class Dying:
+        def __init__(self, log):
+            self.log = log
+
+        def __del__(self):
+            self.log.append("died")
+
+    log = []
+    travel(Dying)(log)
+    gc.collect()
+    gc.collect()
+    assert log == ["died"]

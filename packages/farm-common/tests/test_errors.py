@@ -12,6 +12,9 @@ from farm_common.errors import (
     FarmError,
     IncompatibleVersionError,
     ProtocolError,
+    PtreeCycleError,
+    PtreeRedefinitionError,
+    PtreeUndefinedFunctionError,
     TaskExecutionError,
     TaskKilledError,
     TaskTimeoutError,
@@ -28,6 +31,10 @@ TREE = {
     "KernelEndedError": ("FarmError", "RuntimeError"),
     "NoKernelError": ("FarmError", "RuntimeError"),
     "ProtocolError": ("KernelCreationError",),
+    "PtreeCycleError": ("PtreeError",),
+    "PtreeError": ("FarmError",),
+    "PtreeRedefinitionError": ("PtreeError",),
+    "PtreeUndefinedFunctionError": ("PtreeError",),
     "SerializationError": ("FarmError",),
     "TaskExecutionError": ("FarmError",),
     "TaskKilledError": ("FarmError",),
@@ -82,6 +89,34 @@ MADE = [
             "task f was started 3 times, and each time its worker died; "
             "last worker 1 at h:1: exit status 3"
         ),
+    ),
+    (PtreeUndefinedFunctionError("x"), "there is no node 'x' in this tree: define() it"),
+    (
+        PtreeUndefinedFunctionError("x", ["a"]),
+        "node 'x' has no function, and 'a' refers to it: define() it",
+    ),
+    (
+        PtreeUndefinedFunctionError("x", ["a", (1, 2), 3]),
+        "node 'x' has no function, and 'a', (1, 2) and 3 refer to it: define() it",
+    ),
+    (
+        PtreeUndefinedFunctionError("x", range(20)),
+        (
+            "node 'x' has no function, and 0, 1, 2, 3, 4, 5, (8 more), 14, 15, 16, 17, 18 and 19 "
+            "refer to it: define() it"
+        ),
+    ),
+    (
+        PtreeRedefinitionError(("x", 1)),
+        ("node ('x', 1) is defined already: define it under another name, or make another Ptree"),
+    ),
+    (
+        PtreeCycleError(["x"]),
+        "these nodes need one another, so none can be computed: 'x' -> 'x'",
+    ),
+    (
+        PtreeCycleError(["x", "y"]),
+        "these nodes need one another, so none can be computed: 'x' -> 'y' -> 'x'",
     ),
     (AuthError("no"), "no"),
 ]

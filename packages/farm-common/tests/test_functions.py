@@ -1,5 +1,6 @@
 """Functions and what they capture, as bytecode and as source."""
 
+import contextlib
 import functools
 import os.path
 import sys
@@ -8,7 +9,7 @@ import types
 import pytest
 
 from farm_common.errors import SerializationError
-from farm_common.shipping import load_function, pack, ship_function, unpack
+from farm_common.shipping import Capture, load_function, pack, ship_function, unpack
 from farm_common.shipping.importable import ship_by_value
 
 PROTOCOL = 5
@@ -113,7 +114,7 @@ def test_a_closure_over_itself(travel):
 
 def test_a_cell_alone(travel):
     """A cell keeps its content, and is the one that a function closes over."""
-    add, read = counter()
+    add, _ = counter()
     cell = add.__closure__[0]
     cell_there, add_there = travel([cell, add])
     assert add_there() == 1
@@ -257,3 +258,62 @@ def test_equal_functions_are_sent_once(travel):
     assert ship_function(function, PROTOCOL, travel.bytecode).ident == first.ident
     n = 2
     assert ship_function(function, PROTOCOL, travel.bytecode).ident != first.ident
+
+
+def test_a_context_manager_as_a_decorator(travel):
+    """What it decorates keeps one that was not entered; one that was cannot travel."""
+    log = []
+
+    @contextlib.contextmanager
+    def logged(name):
+        log.append(f"before {name}")
+        yield
+        log.append("after")
+
+    @logged("it")
+    def function():
+        log.append("inside")
+        return list(log)
+
+    assert travel(function)() == ["before it", "inside"]
+    entered = logged("other")
+    with entered, pytest.raises(SerializationError, match="send its function"):
+        pack(entered, PROTOCOL, "it")
+
+
+def test_a_captured_builtin(travel):
+    """Those of PyPy are functions like others, but for their code."""
+    upper, size = str.upper, len
+    assert travel(lambda: upper("a") * size("ab"))() == "AA"
+    assert Capture(lambda: size).stable
+
+    def function():
+        return upper
+
+    assert Capture(function).current()
+
+
+def test_modules_by_value(travel, tmp_path, monkeypatch):
+    """Functions bring what they name of a package that the other side has not, and no more."""
+    package = tmp_path / "sent_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("from . import inner\nLIMIT = 5\nlock = open(__file__)\n")
+    under = "import sent_package\ndef under(x):\n    return x < sent_package.LIMIT\n"
+    (package / "inner.py").write_text(under)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import sent_package
+
+    sent_package.lock.close()
+    ship_by_value("sent_package")
+
+    def function(x):
+        return sent_package.inner.under(x), sent_package.LIMIT
+
+    there = travel(function)
+    monkeypatch.delitem(sys.modules, "sent_package")
+    monkeypatch.delitem(sys.modules, "sent_package.inner")
+    assert there(4) == (True, 5)
+    module = there.__closure__[0].cell_contents
+    assert module is not sent_package
+    assert not hasattr(module, "lock")
+    assert travel(sent_package).__name__ == "sent_package"

@@ -62,15 +62,32 @@ def test_changes():
             unpack_changes(body)
 
 
-@pytest.mark.parametrize("name", ["a", "a.b", "é", "_x1", "a" * NAME_LIMIT])
+@pytest.mark.parametrize("name", ["a", "a.b", "é", "_x1", "my-tests.01_load", "a" * NAME_LIMIT])
 def test_names(name):
-    """What an import statement could name is a name."""
+    """What an import statement, or a call, could name is a name."""
     assert is_module_name(name)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "a.", ".a", "a..b", "a/b", "a b", "1a", "a\n", "a" * (NAME_LIMIT + 1), 3, None],
+    [
+        *(
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "a/b",
+            "../a",
+            "a\\b",
+            "c:a",
+            "a b",
+            "a\n",
+            "a\0",
+            "a\udc80",
+        ),
+        *("a" * (NAME_LIMIT + 1), 3, None),
+    ],
 )
 def test_what_is_no_name(name):
     """Everything else is not, whatever its type."""

@@ -13,7 +13,8 @@ PUBLIC = {
     "farm_common": """
         Address AddressError AddressLike AuthError Authenticator Deadline FarmError
         IncompatibleVersionError InvalidTaskError KernelCreationError KernelEndedError Layer NoAuth
-        NoKernelError ProtocolError SerializationError TaskExecutionError TaskKilledError
+        NoKernelError ProtocolError PtreeCycleError PtreeError PtreeRedefinitionError
+        PtreeUndefinedFunctionError SerializationError TaskExecutionError TaskKilledError
         TaskTimeoutError UnsupportedError WorkerLostError __version__ parse_address
     """,
     "farm_common.address": "UNIX_PATH_LIMIT Address AddressLike parse_address",
@@ -21,8 +22,9 @@ PUBLIC = {
     "farm_common.deadline": "Deadline",
     "farm_common.errors": """
         AddressError AuthError FarmError IncompatibleVersionError InvalidTaskError
-        KernelCreationError KernelEndedError NoKernelError ProtocolError SerializationError
-        TaskExecutionError TaskKilledError TaskTimeoutError UnsupportedError WorkerLostError
+        KernelCreationError KernelEndedError NoKernelError ProtocolError PtreeCycleError PtreeError
+        PtreeRedefinitionError PtreeUndefinedFunctionError SerializationError TaskExecutionError
+        TaskKilledError TaskTimeoutError UnsupportedError WorkerLostError
     """,
     "farm_common.frames": """
         Buffer Flag Frame FrameReader HEADER_SIZE IGNORABLE Kind MAX_BUFFERS NAMES PREAUTH_LIMIT
@@ -37,11 +39,23 @@ PUBLIC = {
     """,
     "farm_common.logs": "LEVELS environment_level log_to_stderr set_up_logging",
     "farm_common.memory": "allocate trim",
+    "farm_common.parts": """
+        MISSING CallPart ChainPart ChainTails CountPart EachPart EachTail Failure FindPart
+        MapPart MapTails MarkPart ReducePart Runner SomePart SortPart make_array
+        make_ndarray pack_failures_by
+    """,
     "farm_common.security": "Authenticator Layer NoAuth PlainLayer find_authenticator",
     "farm_common.shipping.interruptions": "Interruption pack_interruption unpack_interruption",
     "farm_common.shipping.modules": """
         GivenModule KINDS NAME_LIMIT contents is_module_name pack_changes pack_module python_name
         unpack_changes unpack_module
+    """,
+    "farm_common.shipping.exceptions": """
+        PackedException fresh pack_exception reduce_exception reduce_traceback unpack_exception
+    """,
+    "farm_common.shipping.source": "find_unit minimum_version remember",
+    "farm_common.shipping.unit": """
+        LAMBDA Unit build compile_unit made_from parse span
     """,
     "farm_common.states": "Event Role State TRANSITIONS next_state",
     "farm_common.stream": """

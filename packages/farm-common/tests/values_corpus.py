@@ -107,6 +107,7 @@ import warnings
 import weakref
 import xml.dom.minidom
 import xml.etree.ElementTree
+import xml.parsers.expat
 import xml.sax.saxutils
 import zipfile
 import zlib
@@ -288,6 +289,11 @@ class Point:
     oddly_named = lambda self: self.x  # noqa: E731
 
 
+class Special(Point):
+    def scaled(self, by=1):
+        return "special"
+
+
 class Slotted:
     """Has two slots, of which one is empty."""
 
@@ -333,6 +339,14 @@ class Mode(enum.Flag):
 
 class Size(enum.IntEnum):
     SMALL = 1
+
+
+class Pair(ctypes.Structure):
+    _fields_ = (("a", ctypes.c_int), ("b", ctypes.c_double * 2))
+
+
+class Texts(ctypes.Structure):
+    _fields_ = (("a", ctypes.c_int), ("b", ctypes.c_char_p))
 
 
 class Row(NamedTuple):
@@ -481,6 +495,13 @@ def recursive_deque():
     return made
 
 
+def traceback_of(error):
+    try:
+        raise error
+    except Exception as caught:
+        return caught.__traceback__
+
+
 def weak_values(kind):
     made = kind()
     for key, value in (("a", function), ("b", Point)):
@@ -581,7 +602,7 @@ VALUES: "dict[str, Case]" = {
             "a generator": generator,
             "a logger": logger_case,
             "a path": pathlib.Path,
-            "a file": lambda: open(os.devnull, encoding="utf-8"),
+            "a file": lambda: sys.__stdin__,
             "an enum class": lambda: Color,
             "a partial": lambda: functools.partial(len),
         }.items()
@@ -735,6 +756,10 @@ VALUES: "dict[str, Case]" = {
     "own random's method": Case(
         lambda: random.Random(1).random, holds(lambda f: f() == random.Random(1).random())
     ),
+    "super": Case(
+        lambda: super(Special, Special(3)),
+        holds(lambda s: type(s) is super and s.scaled() == 6 and s.__self__.scaled() == "special"),
+    ),
     # descriptors
     "property": Case(
         lambda: Point.norm, holds(lambda p: p.fget(Point(1, 2)) == 2 and "larger" in p.__doc__)
@@ -871,7 +896,11 @@ VALUES: "dict[str, Case]" = {
     "sequence iterator": Case(
         lambda: advanced(iter(Indexed())), holds(lambda i: list(i) == [1, 4])
     ),
-    "enumerate": Case(lambda: advanced(enumerate("abc", 5)), yields, pypy=False),
+    "enumerate": Case(
+        lambda: advanced(enumerate("abc", 5)),
+        holds(lambda e: type(e) is enumerate and list(e) == [(6, "b"), (7, "c")]),
+        pypy=False,
+    ),
     "zip": Case(lambda: advanced(zip([1, 2], "ab")), yields),
     "map": Case(lambda: advanced(map(operator.add, [1, 2], [3, 4])), yields),
     "filter": Case(lambda: filter(None, [0, 1]), yields),
@@ -1085,6 +1114,11 @@ VALUES: "dict[str, Case]" = {
     ),
     "Unpack": Case(lambda: typing.Unpack[tuple[int]], holds(lambda x: x is not None), (3, 11)),
     "*tuple[int]": Case(lambda: next(iter(tuple[int])), holds(lambda x: x is not None), (3, 11)),
+    "parts of ParamSpec": Case(
+        lambda: (lambda p: [p.args, p.kwargs])(typing.ParamSpec("P")),
+        holds(lambda x: len(x) == 2),
+        (3, 10),
+    ),
     "type alias": Case(
         lambda: typing.TypeAliasType("Ints", list[int]),
         holds(lambda x: getattr(x, "__value__", x) == list[int]),
@@ -1251,7 +1285,10 @@ VALUES: "dict[str, Case]" = {
         lambda: logging.makeLogRecord({"msg": "a %s", "args": (1,)}),
         gives(lambda r: r.getMessage()),
     ),
-    "formatter": Case(lambda: logging.Formatter("%(message)s"), gives(lambda f: f._fmt)),
+    "formatter": Case(
+        lambda: logging.Formatter("%(message)s"),
+        gives(lambda f: f.format(logging.makeLogRecord({"msg": "a"}))),
+    ),
     "stdout": Case(lambda: sys.stdout, identical),
     "stderr": Case(lambda: sys.stderr, identical),
     "weak reference": Case(
@@ -1267,7 +1304,7 @@ VALUES: "dict[str, Case]" = {
     ),
     "ArgumentParser": Case(
         lambda: set_attribute(argparse.ArgumentParser("p"), "x", 1),
-        holds(lambda p: p.parse_args([]) is not None),
+        holds(lambda p: p.parse_args([]) is not None and p.format_help()),
     ),
     "Namespace": Case(lambda: argparse.Namespace(a=1)),
     "ConfigParser": Case(
@@ -1318,6 +1355,10 @@ VALUES: "dict[str, Case]" = {
     "ModuleSpec": Case(lambda: importlib.util.find_spec("json"), alike("name")),
     "ctypes int": Case(lambda: ctypes.c_int(5), alike("value")),
     "ctypes array": Case(lambda: (ctypes.c_double * 2)(1, 2), holds(lambda a: list(a) == [1, 2])),
+    "ctypes structure": Case(
+        lambda: Pair(1, (ctypes.c_double * 2)(2, 3)),
+        holds(lambda p: (p.a, list(p.b)) == (1, [2, 3])),
+    ),
     "codec": Case(lambda: codecs.lookup("utf-8"), alike("name")),
     "exceptions": Case(
         lambda: [ValueError("a"), OSError(2, "b", "c"), KeyError(1)],
@@ -1422,11 +1463,13 @@ CANNOT: "dict[str, Refusal]" = {
     "generator expression": Refusal(lambda: (x for x in ()), "a generator"),
     "coroutine": Refusal(made_coroutine, "a coroutine"),
     "frame": Refusal(sys._getframe, "a frame"),
+    "traceback": Refusal(lambda: traceback_of(ValueError()), "a traceback"),
     "socket": Refusal(socket.socket, "a socket"),
     "sqlite connection": Refusal(lambda: sqlite3.connect(":memory:"), "a database connection"),
     "sqlite cursor": Refusal(lambda: sqlite3.connect(":memory:").cursor(), "a database cursor"),
     "ctypes pointer": Refusal(lambda: ctypes.pointer(ctypes.c_int()), "a pointer"),
     "ctypes string": Refusal(lambda: ctypes.c_char_p(b"a"), "a pointer"),
+    "ctypes structure with a pointer": Refusal(lambda: Texts(1, b"a"), "a pointer"),
     "ctypes function": Refusal(lambda: ctypes.CDLL(None).abs, "a C function"),
     "library": Refusal(lambda: ctypes.CDLL(None), "a C library"),
     "hash": Refusal(hashlib.sha256, "a hash"),
@@ -1447,20 +1490,23 @@ CANNOT: "dict[str, Refusal]" = {
     "tee": Refusal(lambda: itertools.tee([1])[0], "an iterator of itertools.tee"),
     "group": Refusal(lambda: next(itertools.groupby("a"))[1], "a group of itertools.groupby"),
     "csv dialect": Refusal(lambda: csv.get_dialect("excel"), "a csv dialect"),
+    "mock": Refusal(unittest.mock.Mock, "a mock"),
+    "call": Refusal(lambda: unittest.mock.call(1), "the call of a mock"),
+    "stream": Refusal(lambda: codecs.getreader("utf-8")(io.BytesIO()), "an open stream"),
+    "XML parser": Refusal(xml.etree.ElementTree.XMLParser, "a parser"),
+    "expat parser": Refusal(lambda: xml.parsers.expat.ParserCreate(), "a parser"),
+    "scanner": Refusal(lambda: re.Scanner([("a", None)]).scanner, "a scanner's pattern"),
     "memory map": Refusal(memory_map, "a memory map"),
     "selector": Refusal(selectors.DefaultSelector, "a selector"),
     "poll": Refusal(select.poll, "a selector"),
     "scandir": Refusal(lambda: os.scandir("/"), "a directory that is being read"),
-    "directory entry": Refusal(lambda: next(iter(os.scandir("/"))), "a directory entry"),
+    "directory entry": Refusal(lambda: next(reversed(list(os.scandir("/")))), "a directory entry"),
     "csv reader": Refusal(lambda: csv.reader([]), "a csv reader"),
     "csv writer": Refusal(lambda: csv.writer(io.StringIO()), "a csv writer"),
     "finder": Refusal(lambda: re.finditer("a", "a"), "an iterator"),
     "weak proxy": Refusal(lambda: weakref.proxy(Point), "a weak proxy"),
     "finalizer": Refusal(lambda: weakref.finalize(Point, int), "a finalizer"),
     "multiprocessing lock": Refusal(lambda: multiprocessing.get_context("fork").Lock(), "a lock"),
-    "multiprocessing queue": Refusal(
-        lambda: multiprocessing.get_context("fork").Queue(), "a queue"
-    ),
     "multiprocessing process": Refusal(multiprocessing.Process, "a process"),
     "handler": Refusal(lambda: logging.handlers.BufferingHandler(1), "a lock"),
     "async generator": Refusal(lambda: _async_generator(), "a generator"),

@@ -1,10 +1,13 @@
 """The importer: modules from a client that is a dict, and every way not to find one."""
 
+import builtins
 import importlib
+import importlib.resources
 import importlib.util
 import inspect
 import linecache
 import os
+import pkgutil
 import socket
 import sys
 import threading
@@ -163,6 +166,18 @@ class TestModules:
             if before is not None:
                 linecache.cache[__file__] = before
 
+    def test_files_beside_it(self, library, importer, tmp_path):
+        """They are read if they are here, as on the client's own machine."""
+        (tmp_path / "data.txt").write_text("some")
+        library["zz"] = GivenModule("package", str(tmp_path / "__init__.py"), "")
+        zz = importlib.import_module("zz")
+        assert importlib.resources.files(zz).joinpath("data.txt").read_text() == "some"
+        assert pkgutil.get_data("zz", "data.txt") == b"some"
+        with pytest.raises(FileNotFoundError):
+            importlib.resources.files(zz).joinpath("none.txt").read_text()
+        with pytest.raises(FileNotFoundError):
+            pkgutil.get_data("zz", "none.txt")
+
     def test_without_a_file(self, library, importer):
         """What is in no file is imported all the same."""
         library["zz"] = GivenModule("module", "", "value = __name__")
@@ -214,6 +229,15 @@ class TestWhatIsHere:
             f"No module named 'zz.new' {WHERE} is not asked for it, because zz is the worker's own "
             f"({tmp_path / 'zz' / '__init__.py'})"
         )
+        assert library.asked == []
+
+    def test_a_folder_in_a_package_is_its_own(self, library, importer, tmp_path, monkeypatch):
+        """The client is not asked for parts of a package that is whole here, folders or not."""
+        (tmp_path / "zz" / "data").mkdir(parents=True)
+        (tmp_path / "zz" / "__init__.py").write_text("")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        library.put("zz.data", "value = 'there'", "package")
+        assert not hasattr(importlib.import_module("zz.data"), "value")
         assert library.asked == []
 
     def test_a_mere_folder_hides_nothing(self, library, importer, tmp_path, monkeypatch):
@@ -287,6 +311,15 @@ class TestMissing:
         assert "and the client has none" in str(inner)
         assert str(outer) == "no zz"
 
+    @pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups")
+    def test_the_reasons_of_a_group(self, importer):
+        """Each of the errors in it has its own."""
+        group = builtins.ExceptionGroup
+        with pytest.raises(ModuleNotFoundError) as caught:
+            importlib.import_module("zz")
+        importer.explain(group("several", [ValueError(), group("inner", [caught.value])]))
+        assert "and the client has none" in str(caught.value)
+
     def test_errors_of_others(self, importer):
         """What was never asked for, and what somebody else has to say, stay as they are."""
         for error in (
@@ -304,6 +337,9 @@ class TestMissing:
     def test_names_that_nobody_asks_for(self, library, importer, monkeypatch):
         """The standard library's that this system lacks, and what cannot be imported."""
         monkeypatch.setattr(sys, "stdlib_module_names", frozenset({"zz_std"}), raising=False)
+        library["zz"] = GivenModule("namespace")
+        importlib.import_module("zz")
+        library.asked.clear()
         for name in ("zz_std", "zz_std.part", "_winapi", "zz.a b", "z" * 2000, "__mp_main__"):
             assert importer.find(name) is None
         assert library.asked == []
@@ -457,6 +493,26 @@ class TestForgetting:
         assert namespace["values"] == (3, 2)
         assert sys.modules["zz.two"] is not old
         assert library.asked == ["zz", "zz.one", "zz.two", "zz.one"]
+
+    def test_a_part_of_a_namespace_package(self, library, importer, tmp_path, monkeypatch):
+        """The worker's own parts stay, and so does the package; those that use the part do not."""
+        (tmp_path / "zz").mkdir()
+        (tmp_path / "zz" / "here.py").write_text("")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        library["zz"] = GivenModule("namespace")
+        library.put("zz.there", "value = 1")
+        library.put("zz.user", "from .there import value")
+        library.put("zz.other", "import zz")
+        library["zz.inner"] = GivenModule("namespace")
+        library.put("zz.inner.user", "from ..there import value")
+        names = ["zz", "zz.here", "zz.other", "zz.there", "zz.user", "zz.inner.user"]
+        before = [importlib.import_module(name) for name in names]
+        library.put("zz.there", "value = 2")
+        importer.forget({"zz.there": ""})
+        after = [importlib.import_module(name) for name in names]
+        assert [old is new for old, new in zip(before, after)] == [True] * 3 + [False] * 3
+        assert [module.value for module in after[3:]] == [2, 2, 2]
+        assert after[0].there is after[3]
 
     def test_what_was_missing(self, library, importer):
         """It is asked for again."""

@@ -43,12 +43,12 @@ def f[T](values: list[T]) -> T:
 """
 
 GENERIC = """
-class Box[T]:
-    def __init__(self, content: T):
-        self.content = content
-    def get(self) -> T:
-        return self.content
 def f(x):
+    class Box[T]:
+        def __init__(self, content: T):
+            self.content = content
+        def get(self) -> T:
+            return self.content
     return Box(x).get()
 """
 
@@ -144,8 +144,17 @@ def modules_that_the_server_lacks(call):
 
 @case
 def modules_that_only_older_ones_have(call):
+    def f():
+        import warnings
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it says that it will go
+            import asynchat
+
+        return asynchat.__name__
+
     if call.there.version < (3, 12) <= call.here.version:
-        assert call(lambda: __import__("asynchat").__name__) == "asynchat"
+        assert call(f) == "asynchat"
 
 
 @case

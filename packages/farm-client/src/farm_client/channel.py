@@ -73,6 +73,9 @@ class Channel:
     def __bool__(self) -> bool:
         return True
 
+    def _has_room(self) -> bool:
+        return self._capacity is None or len(self) < self._capacity
+
     def _next(
         self, timeout: Optional[float], give_up: Callable[[], bool] = bool
     ) -> tuple[Any, bool]:
@@ -106,13 +109,13 @@ class Channel:
 
     restart = start
 
-    def deliver(self, job: Job, value: Any) -> None:
+    def deliver(self, job: Optional[Job], value: Any) -> None:
         """Keep a result for a receiver."""
         # In this order: who looks without the lock must not find neither.
         self._results.append(value)
         self.pending -= 1
 
-    def fail(self, job: Job, error: BaseException) -> None:
+    def fail(self, job: Optional[Job], error: BaseException) -> None:
         """Keep an error for a receiver."""
         self._results.append(_Failure(error))
         self.pending -= 1
@@ -139,7 +142,7 @@ def submit_task(channel: Channel, task: Task, /, *args: Any, **kwargs: Any) -> N
         engine.submit(channel, task, args, kwargs)
         return
     with channel._gate:
-        engine.wait(lambda: len(channel) < capacity)
+        engine.wait(channel._has_room)
         engine.submit(channel, task, args, kwargs)
 
 

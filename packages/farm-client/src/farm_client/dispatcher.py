@@ -175,8 +175,8 @@ class Dispatcher:
         return sent > 0
 
     def pin(self, link: Link, job: Job) -> None:
-        """Have a worker run a task of its own, before any other; now or when it is there again."""
-        if link.lost or not link.joined:
+        """Have a worker run a task of its own, before any other; now or when it is replaced."""
+        if link.lost or not link.settled:  # its setup tasks go first
             self.homeless.setdefault(link.index, deque()).append(job)
         else:
             link.pinned.append(job)
@@ -184,6 +184,7 @@ class Dispatcher:
 
     def settle(self, link: Link) -> None:
         """Take in a new link, with the tasks that waited for its worker."""
+        link.settled = True
         link.pinned.extend(self.homeless.pop(link.index, ()))
         self.offer(link)
 
@@ -323,14 +324,31 @@ class Dispatcher:
         name = job.function.name
         self._fail([job], WorkerLostError(name, link.label, reason, job.attempts))
 
+    def withdraw(self, chosen: Callable[[Job], bool]) -> int:
+        """Take some tasks off the queues; return how many there were."""
+        taken = 0
+        for queue in self._queues():
+            kept = [job for job in queue if not chosen(job)]
+            if len(kept) < len(queue):
+                taken += len(queue) - len(kept)
+                queue.clear()
+                queue.extend(kept)
+        return taken
+
+    def queued(self) -> list[Job]:
+        """All tasks that wait, those included that were withdrawn."""
+        return [job for queue in self._queues() for job in queue]
+
     def take_all(self) -> list[Job]:
         """Give up all tasks that wait."""
-        queues = [self.suspects, self.queue, self.low]
-        queues += [*self.homeless.values(), *self.choosy.values()]
-        jobs = [job for queue in queues for job in queue]
-        for queue in queues:
+        jobs = self.queued()
+        for queue in self._queues():
             queue.clear()
         return jobs
+
+    def _queues(self) -> list[deque[Job]]:
+        queues = [self.suspects, self.queue, self.low]
+        return [*queues, *self.homeless.values(), *self.choosy.values()]
 
 
 def _cut(queue: deque[Job], limit: int) -> list[Job]:

@@ -52,6 +52,7 @@ from .link import Link
 from .options import Options, current_options
 from .output import Printer
 from .poller import READ, WRITE
+from .timers import Timers
 
 __all__ = ["Engine"]
 
@@ -106,6 +107,7 @@ class Engine(Handover):
         self._special = False  # whether there were tasks whose options not every worker may meet
         self._absent: set[int] = set()  # the indices of workers that are to be replaced
         self._submitted_at = 0.0
+        self.timers = Timers(self)
         _engines.add(self)
 
     # submitting
@@ -204,6 +206,42 @@ class Engine(Handover):
             self._ring()  # so that it is sent even if nothing else happens
         return False
 
+    def find(self, task: Task) -> Function:
+        """The function of many tasks, as it is now: for `put`.
+
+        Raises:
+            InvalidTaskError: `task` is no task.
+            SerializationError: It cannot travel.
+        """
+        function = self._functions.find(task)
+        self._check_function(function)
+        return function
+
+    def put(self, job: Job, args: tuple[Any, ...]) -> int:
+        """Queue a job with these arguments, and send it if a worker is free.
+
+        Large arguments are not copied: they must stay as they are until the result is there.
+
+        Returns:
+            How many bytes the arguments have.
+
+        Raises:
+            SerializationError: An argument cannot travel.
+            UnsupportedError: No worker has the tags that its options ask for.
+            KernelEndedError: The kernel has ended.
+        """
+        parcel = job.parcel = self.pack(job.function, args)
+        if self._picky or (job.options is not None and self._is_special(job.options)):
+            with self._lock:
+                job.demand = self._demand(job.function, parcel, job.options)
+        size = len(parcel.body) + sum(map(len, parcel.buffers))
+        self._enqueue(job)
+        return size
+
+    def pack(self, function: Function, args: tuple[Any, ...]) -> Parcel:
+        """The arguments of a call as they travel; raises `SerializationError`."""
+        return self._pack(function, args, {})
+
     def pin(self, links: Sequence[Link], sinks: Sequence[Sink], job: Job) -> None:
         """Have a task run once on each of some workers, before anything else is sent there."""
         self._check_function(job.function)
@@ -259,8 +297,8 @@ class Engine(Handover):
         """Raise `SerializationError` if a function cannot travel to all workers."""
         if function.largest > self._frame_limit:
             raise SerializationError(
-                f"task {function.name} has {function.largest} bytes with all that it captured, and a "
-                f"server of this kernel takes {self._frame_limit} at most: use less of it, or "
+                f"task {function.name} has {function.largest} bytes with all that it captured, and "
+                f"a server of this kernel takes {self._frame_limit} at most: use less of it, or "
                 f"farm.shared in parts"
             )
         self._check_shared(function.shared)
@@ -415,15 +453,45 @@ class Engine(Handover):
         if link is not None and link.stream.writing:
             self.wait(lambda: link.lost or not link.stream.writing)
 
-    def withdraw(self, job: Job) -> bool:
-        """Take a task back that was not sent yet; return whether it was so."""
-        with self._lock:
+    def withdraw(self, job: Job, settle: Callable[[], Any] = bool) -> bool:
+        """Take a task back that was not sent yet.
+
+        Args:
+            job: The task.
+            settle: Called at the same moment, with the lock held, if so; what it changes, waiters
+                see.
+
+        Returns:
+            Whether it was so.
+        """
+
+        def take_back() -> bool:
             if job.cost >= 0 or job.sink is None:
                 return False
             job.sink = None  # `_fill` drops it
             self.unfinished -= 1
-            self._notify(None)
+            settle()
             return True
+
+        return self.change(take_back)
+
+    def job_of(self, sink: Sink) -> Optional[Job]:
+        """The unfinished task of a sink, for who was interrupted while he submitted it."""
+        with self._lock:
+            jobs = self._dispatcher.queued()
+            for link in (*self._links.values(), *self._limbo):
+                jobs += link.inflight.values()
+            return next((job for job in jobs if job.sink is sink), None)
+
+    def withdraw_all(self, chosen: Callable[[Job], bool], sink: Sink) -> None:
+        """Take back those tasks of a sink that were not sent yet and are chosen."""
+
+        def take_back() -> None:
+            taken = self._dispatcher.withdraw(lambda job: job.sink is sink and chosen(job))
+            self.unfinished -= taken
+            sink.pending -= taken
+
+        self.change(take_back)
 
     # reading
 
@@ -558,7 +626,7 @@ class Engine(Handover):
         if type(value) is tuple and happening.count == 1:
             job = link.take_one(happening.ident)
             self.unfinished -= 1
-            job.function.estimate.update(happening.micros, 1)
+            job.function.estimate.update(happening.micros, 1, happening)
             call = job.sink.deliver(job, value[0])  # type: ignore[union-attr]
             if call is not None:
                 self._calls.append(call)
@@ -576,7 +644,7 @@ class Engine(Handover):
             jobs = link.take(happening.ident, count)
             self.unfinished -= count
             if isinstance(happening, Frame):
-                jobs[0].function.estimate.update(happening.micros, count)
+                jobs[0].function.estimate.update(happening.micros, count, happening)
             for position, job in enumerate(jobs):
                 sink = job.sink
                 assert sink is not None
@@ -617,7 +685,6 @@ class Engine(Handover):
             if self.ended is not None:
                 raise KernelEndedError(self.ended)
             self._links[link.descriptor] = link
-            link.joined = True
             self._poller.add(link.descriptor)
             self._frame_limit = min(self._frame_limit, link.hello.frame_limit)
             self._functions.protocol = min(self._functions.protocol, link.protocol)
@@ -752,6 +819,7 @@ class Engine(Handover):
             self._library.close()
             error = KernelEndedError(reason)
             self._fail(self._dispatcher.take_all(), error)
+            self.timers.fail(error)
             for link in (*self._links.values(), *self._limbo):
                 self._fail((*link.inflight.values(), *link.pinned), error)
                 link.inflight.clear()
@@ -767,6 +835,7 @@ class Engine(Handover):
         self._call_back()
         if pump is not None and pump is not threading.current_thread():
             pump.join()
+        self.timers.join()
         self._callbacks.end()
         self._close_unused()
 

@@ -6,6 +6,7 @@ values that the function captured, because that is the rule. See `farm_common.sh
 
 from __future__ import annotations
 
+import sys
 import types
 import weakref
 from collections.abc import Sequence
@@ -96,6 +97,8 @@ class FunctionTable:
     def adapt(self, bytecode: bool, mixed: bool) -> None:
         """Ship for other workers from now on; see the attributes."""
         self.mixed = mixed
+        if not bytecode:
+            _remember_script()
         if self.bytecode is not bytecode:
             self.bytecode = bytecode
             self._by_task.clear()
@@ -175,6 +178,15 @@ class FunctionTable:
             reference = lambda: task  # noqa: E731  (builtins live for ever)
         _bound(by_task)
         by_task[key] = _Entry(reference, function, capture)
+
+
+def _remember_script() -> None:
+    """Keep the script's text as it is: it may be edited before its functions are sent."""
+    filename = getattr(sys.modules.get("__main__"), "__file__", None)
+    if filename is not None:
+        from farm_common.shipping.source import remember  # only this needs syntax trees
+
+        remember(filename)
 
 
 def _bound(table: dict[Any, Any]) -> None:

@@ -5,19 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from concurrent import futures
-from concurrent.futures._base import (
-    CANCELLED,
-    CANCELLED_AND_NOTIFIED,
-    FINISHED,
-    PENDING,
-    RUNNING,
-)
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from concurrent.futures._base import CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
+from typing import TYPE_CHECKING, Any, Callable, ClassVar, Optional
 
-from farm_common.errors import FarmError
+from farm_common.errors import KernelEndedError
 from farm_common.shipping.exceptions import fresh
 
 from .job import Job
+from .receptacle import CANCELLED_STATES, DONE_STATES, Promise
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -27,13 +22,15 @@ __all__ = ["Future"]
 _making = threading.Lock()
 
 
-class Future(futures.Future):  # type: ignore[type-arg]
-    """The result of one task, now or later.
+class Future(Promise):
+    """The result of one task, now or later: a promise that a worker fulfils.
 
     A `concurrent.futures.Future`: works with ``wait``, ``as_completed`` and
     ``add_done_callback``; and awaitable. Its condition variable, which costs nine tenths of a
     future, is made only when somebody asks for it.
     """
+
+    _noun: ClassVar[str] = "a future"
 
     # Why a condition made late misses nothing: whether there is one is decided under `_making`, and
     # where there is one, the state changes under it, as those who hold it expect. `_making` is held
@@ -50,10 +47,6 @@ class Future(futures.Future):  # type: ignore[type-arg]
     pending = 0
     lasting = True
 
-    if TYPE_CHECKING:  # what the base class has, and its type stubs have not
-
-        def _invoke_callbacks(self) -> None: ...
-
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
@@ -69,7 +62,7 @@ class Future(futures.Future):  # type: ignore[type-arg]
 
     def done(self) -> bool:
         """Whether there is a result, an error, or nothing to wait for."""
-        return self._state in _DONE
+        return self._state in DONE_STATES
 
     def running(self) -> bool:
         """Whether the task was sent to a worker."""
@@ -77,7 +70,7 @@ class Future(futures.Future):  # type: ignore[type-arg]
 
     def cancelled(self) -> bool:
         """Whether the task was withdrawn."""
-        return self._state in _CANCELLED
+        return self._state in CANCELLED_STATES
 
     def cancel(self) -> bool:
         """Withdraw the task if it was not sent to a worker yet.
@@ -85,19 +78,25 @@ class Future(futures.Future):  # type: ignore[type-arg]
         Returns:
             Whether the future is cancelled now.
         """
+        return self._withdraw(self._cancel) or self._state in CANCELLED_STATES
+
+    def fulfill(self, value: Any) -> bool:
+        """Take the future over, if its task was not sent to a worker yet: the task never runs.
+
+        Args:
+            value: What takes the place of the task's result.
+
+        Returns:
+            Whether this is the future's value now.
+        """
+        return self._withdraw(lambda: self.deliver(None, value))
+
+    def _withdraw(self, settle: Callable[[], Any]) -> bool:
+        """Take the task back, and settle the future at the same moment, if it is not too late."""
         job = self._job
-        if job is None or self._state != PENDING:
-            return self._state in _CANCELLED
-        if not self._engine.withdraw(job):
-            return job.sink is None  # then another thread is just cancelling it
-        with self._condition:
-            # Nobody else will tell those who wait: a withdrawn task is never looked at again.
-            self._state = CANCELLED_AND_NOTIFIED
-            for waiter in self._waiters:
-                waiter.add_cancelled(self)
-            self._condition.notify_all()
+        if job is None or self._state != PENDING or not self._engine.withdraw(job, settle):
+            return False
         self._invoke_callbacks()
-        self._engine.notify()
         return True
 
     def result(self, timeout: Optional[float] = None) -> Any:
@@ -110,6 +109,7 @@ class Future(futures.Future):  # type: ignore[type-arg]
             TaskExecutionError: The task failed; WorkerLostError: its workers died.
             concurrent.futures.TimeoutError: It is not there in time.
             concurrent.futures.CancelledError: The task was withdrawn.
+            KernelEndedError: The kernel ended before the task did.
         """
         if self._state == FINISHED and self._exception is None:
             return self._result
@@ -121,21 +121,24 @@ class Future(futures.Future):  # type: ignore[type-arg]
 
     def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:
         """The task's error, or None when it has a result; waits and raises as `result`."""
-        if self._state not in _DONE:
-            self._engine.wait(self.done, timeout)
-        if self._state in _CANCELLED:
-            raise futures.CancelledError
-        if self._state != FINISHED:
+        if not self._wait(timeout):
             raise futures.TimeoutError
+        if self._state in CANCELLED_STATES:
+            raise futures.CancelledError
         return self._exception
+
+    def _wait(self, timeout: Optional[float]) -> bool:
+        engine = self._engine
+        if self._state in DONE_STATES or engine.wait(self.done, timeout):
+            return True
+        if engine.ended is not None and self._state not in DONE_STATES:
+            raise KernelEndedError(engine.ended)  # in a forked child, where nothing arrives
+        return self._state in DONE_STATES
 
     def __await__(self) -> Generator[Any, None, Any]:
         import asyncio  # takes 40 ms; few programs need it
 
         return asyncio.wrap_future(self).__await__()
-
-    def __reduce__(self) -> Any:
-        raise FarmError("a future cannot travel: force() it, and send its value")
 
     # what the engine calls, with its lock held
 
@@ -147,7 +150,7 @@ class Future(futures.Future):  # type: ignore[type-arg]
         """The task waits again, because its worker was lost."""
         self._state = PENDING
 
-    def deliver(self, job: Job, value: Any) -> Optional[Callable[[], None]]:
+    def deliver(self, job: Optional[Job], value: Any) -> Optional[Callable[[], None]]:
         """Settle the future with a result."""
         self._result = value
         return self._settle()
@@ -157,24 +160,26 @@ class Future(futures.Future):  # type: ignore[type-arg]
         self._exception = error
         return self._settle()
 
-    def _settle(self) -> Optional[Callable[[], None]]:
+    def _cancel(self) -> None:
+        # Nobody else will tell those who wait: a withdrawn task is never looked at again.
+        self._settle(CANCELLED_AND_NOTIFIED)
+
+    def _settle(self, state: str = FINISHED) -> Optional[Callable[[], None]]:
         self.pending = 0
-        self._job = None
         with _making:
             late = self._late
             if late is None:
-                self._state = FINISHED
+                self._state = state
         if late is not None:
             with late:
-                self._state = FINISHED
+                self._state = state
                 for waiter in self._waiters:
-                    if self._exception is None:
+                    if state != FINISHED:
+                        waiter.add_cancelled(self)
+                    elif self._exception is None:
                         waiter.add_result(self)
                     else:
                         waiter.add_exception(self)
                 late.notify_all()
+        self._job = None  # last: `cancel` takes it that without a job the state tells
         return self._invoke_callbacks if self._done_callbacks else None
-
-
-_CANCELLED = frozenset({CANCELLED, CANCELLED_AND_NOTIFIED})
-_DONE = frozenset({CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED})

@@ -46,7 +46,7 @@ from collections import deque
 from collections.abc import Iterable
 from threading import get_ident
 from time import monotonic, perf_counter, sleep
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, TypeVar
 
 from farm_common.memory import trim
 
@@ -57,6 +57,7 @@ from .poller import Bell, make_poller
 
 __all__ = ["Handover", "Waiter", "note_fork"]
 
+T = TypeVar("T")
 
 #: How often the pump looks, in seconds, and after how many quiet looks it leads or sleeps.
 _TICK = 0.001
@@ -187,10 +188,33 @@ class Handover(ABC):
                 return events
             _yield()
 
+    def call_later(self, call: Callable[[], None]) -> None:
+        """Have something called by another thread, after the next result; takes no lock."""
+        self._calls.append(call)
+
     def notify(self) -> None:
         """Have all waiters look at their conditions."""
         with self._lock:
             self._notify(None)
+
+    @protected
+    def change(self, act: Callable[[], T]) -> T:
+        """Change what waiters look at, and have them look.
+
+        Args:
+            act: Makes the change; called with the engine's lock held.
+
+        Returns:
+            What it returns.
+        """
+        try:
+            with self._lock:
+                result = act()
+                self._notify(None)
+        finally:
+            if interrupts.pending:
+                interrupts.raise_pending()
+        return result
 
     @protected
     def _enter(self, waiter: Waiter) -> None:

@@ -66,7 +66,9 @@ def guard() -> None:
 
 
 def unguard() -> None:
-    """Put the default handler back."""
+    """Put the default handler back; the next `guard` looks, however soon it comes."""
+    global _looked
+    _looked = -1.0
     if (
         threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGINT) is _handle

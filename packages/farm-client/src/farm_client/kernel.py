@@ -6,7 +6,6 @@ import atexit
 import functools
 import logging
 import math
-import sys
 import threading
 import weakref
 from collections.abc import Iterable, Sequence
@@ -24,7 +23,6 @@ from farm_common.errors import (
 )
 from farm_common.place import worker_index
 from farm_common.security import Authenticator, NoAuth
-from farm_common.shipping.source import remember
 from farm_common.shipping.tasks import Task
 
 from . import interrupts
@@ -388,10 +386,6 @@ def make_kernel(
     if not places:
         raise ValueError("a kernel needs at least one address")
     limit = _checked(timeout)
-    script = sys.modules.get("__main__")
-    filename = getattr(script, "__file__", None)
-    if filename is not None:
-        remember(filename)  # its functions may be sent as source after it was edited
     kernel = Kernel(name, auth or NoAuth(), output, Library(modules))
     if threading.current_thread() is threading.main_thread():
         interrupts.guard()

@@ -52,7 +52,11 @@ class Lender:
                 link, number, body = self.questions.popleft()
             except IndexError:
                 return  # another thread was faster
-            self._answer(lock, link, number, body.decode("utf-8", "replace"))
+            try:
+                name = str(body, "utf-8")
+            except UnicodeDecodeError:
+                name = ""  # there is none like that
+            self._answer(lock, link, number, name)
 
     def _answer(self, lock: threading.Lock, link: Link, number: int, name: str) -> None:
         while True:

@@ -136,6 +136,8 @@ class Library:
             return _none("gives only what its make_kernel(modules=[...]) names")
         spec = find_module(name)
         if spec is None:
+            if any(other.startswith(f"{name}.") for other in list(sys.modules)):
+                return _Given(GivenModule("namespace"))  # pytest, for one, makes such packages
             if name in sys.modules:
                 return _none("has it without a file: it was made by hand there")
             self._miss(name)
@@ -284,12 +286,16 @@ def _stamp(path: str) -> _Stamp:
     return status.st_mtime_ns, status.st_size
 
 
+_NAMESPACE_LOADERS = frozenset({"NoneType", "NamespaceLoader", "_NamespaceLoader"})
+
+
 def _read(spec: ModuleSpec) -> _Given:
     """The text of a module."""
     package = spec.submodule_search_locations is not None
     origin = spec.origin
     if origin is None:
-        if package:
+        # Not what a finder of the user's makes, as six does: there, that finder will do it again.
+        if package and type(spec.loader).__name__ in _NAMESPACE_LOADERS:
             return _Given(GivenModule("namespace"))
         return _none("has it without a file: it was made by hand there")
     stamp = _stamp(origin)

@@ -63,9 +63,9 @@ class Link:
         self.inflight: dict[int, Job] = {}
         self.load = 0.0  # microseconds of work in flight
         self.alone = False  # the task in flight is to be the only one
-        self.joined = False  # whether the engine knows of it, and what its worker runs first
         self.lost = False
         self.broken: Optional[BaseException] = None  # why nothing more can be received
+        self.settled = False  # the dispatcher knows it
         self.draining = False  # being removed from the kernel
         self.aimed: set[int] = set()  # tasks that are being killed
         self.doomed: Optional[int] = None  # the task for the sake of which it was given up

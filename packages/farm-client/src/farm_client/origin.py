@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from importlib.machinery import ModuleSpec
 from typing import Any, Optional
@@ -12,6 +13,9 @@ from typing import Any, Optional
 from farm_common.shipping.modules import contents
 
 __all__ = ["find_module", "is_installed", "is_own", "is_standard", "spec_of"]
+
+#: Longer than a tick of any file system's clock, in seconds.
+_TICK = 3.0
 
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
@@ -74,7 +78,13 @@ def find_module(name: str) -> Optional[ModuleSpec]:
             return None
         loaded = contents(sys.modules.get(parent)).get("__path__")
         path = package.submodule_search_locations if loaded is None else loaded
-    _look_again(sys.path if path is None else path)
+    found = _search(name, tail, path)
+    if found is None and _look_again(sys.path if path is None else path):
+        found = _search(name, tail, path)
+    return found
+
+
+def _search(name: str, tail: str, path: Optional[Sequence[str]]) -> Optional[ModuleSpec]:
     for finder in list(sys.meta_path):
         find_spec = getattr(finder, "find_spec", None)
         try:
@@ -86,19 +96,23 @@ def find_module(name: str) -> Optional[ModuleSpec]:
     return None
 
 
-def _look_again(path: Iterable[str]) -> None:
-    """Have the path finder read the user's folders anew.
+def _look_again(path: Iterable[str]) -> bool:
+    """Have the path finder read folders anew that were written to just now; return whether any was.
 
-    It remembers what is in a folder, and does not see what was written there within the same tick
-    of the file system's clock.
+    It reads a folder again when the folder's time has changed, and so does not see what was
+    written there within the same tick of the file system's clock.
     """
+    again = False
     for entry in path:
-        with contextlib.suppress(OSError):  # there is no working directory any more
+        with contextlib.suppress(OSError):  # there is no such folder any more
             place = os.path.abspath(entry)
             finder: Any = sys.path_importer_cache.get(place)
-            own = not (is_installed(place) or is_standard(place))
-            if own and hasattr(finder, "invalidate_caches"):
+            if hasattr(finder, "invalidate_caches") and (
+                time.time() - os.stat(place).st_mtime < _TICK
+            ):
                 finder.invalidate_caches()
+                again = True
+    return again
 
 
 def _find_folder(name: str, tail: str, path: Sequence[str]) -> Optional[ModuleSpec]:

@@ -8,7 +8,6 @@ from typing import Any, Callable, Optional, TypeVar, Union, overload
 from farm_common.errors import InvalidTaskError
 from farm_common.place import worker_index
 from farm_common.shipping import Shared
-from farm_common.shipping.source import remember
 
 __all__ = ["RemoteTask", "deftask", "shared"]
 
@@ -87,6 +86,8 @@ def deftask(function: Optional[F] = None, *, local: bool = True) -> Any:
         code = getattr(function, "__code__", None)
         filename = getattr(code, "co_filename", None)
         if filename is not None:
+            from farm_common.shipping.source import remember  # only this needs syntax trees
+
             remember(filename, getattr(function, "__globals__", None))
         return function if local else RemoteTask(function)
 

@@ -16,7 +16,11 @@
     ├── TaskExecutionError                 the task raised, on a server
     ├── TaskKilledError                    the task was killed while it ran
     ├── TaskTimeoutError                   the task ran for longer than it may
-    └── WorkerLostError                    the worker died under the task
+    ├── WorkerLostError                    the worker died under the task
+    └── PtreeError                         a tree of computations is not as it should be
+        ├── PtreeUndefinedFunctionError    a node has no function
+        ├── PtreeRedefinitionError         a node has a function already
+        └── PtreeCycleError                nodes refer to one another in a circle
 
 Errors store what they were made from; their text is made in ``__str__`` or at the place that
 raises them, and always says what was wrong, where, and what to do next.
@@ -24,6 +28,7 @@ raises them, and always says what was wrong, where, and what to do next.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from typing import Optional
 
 __all__ = [
@@ -36,6 +41,10 @@ __all__ = [
     "KernelEndedError",
     "NoKernelError",
     "ProtocolError",
+    "PtreeCycleError",
+    "PtreeError",
+    "PtreeRedefinitionError",
+    "PtreeUndefinedFunctionError",
     "SerializationError",
     "TaskExecutionError",
     "TaskKilledError",
@@ -122,7 +131,13 @@ class TaskExecutionError(FarmError):
         report: The error in one line, for example ``"ZeroDivisionError: division by zero"``.
         description: The remote traceback, as text; cut where it is very long.
         worker: Which worker ran the task, for example ``"worker 1 at 127.0.0.1:11111"``.
+
+    Attributes:
+        index: Which element of a sequence the task failed at, where a cognate called it and
+            knows; else None.
     """
+
+    index: Optional[int] = None
 
     def __init__(self, report: str, description: str = "", worker: Optional[str] = None) -> None:
         super().__init__(report, description, worker)
@@ -131,7 +146,10 @@ class TaskExecutionError(FarmError):
         self.worker = worker
 
     def __str__(self) -> str:
-        where = f" (on {self.worker})" if self.worker else ""
+        places = [f"on {self.worker}"] if self.worker else []
+        if self.index is not None:
+            places.append(f"at element {self.index}")
+        where = f" ({', '.join(places)})" if places else ""
         # Not twice: a traceback of this error begins with that of its cause.
         told = self.__cause__ is not None or not self.description
         remote = "" if told else f"\n\n{self.description.rstrip()}"
@@ -211,6 +229,76 @@ class WorkerLostError(FarmError):
             f"task {self.task} was started {times}, and each time its worker died; "
             f"last {self.worker}: {self.reason}"
         )
+
+
+class PtreeError(FarmError):
+    """A `Ptree` is not as it should be."""
+
+
+class PtreeUndefinedFunctionError(PtreeError):
+    """A node of a `Ptree` has no function.
+
+    Args:
+        name: The node's name.
+        references: The names of the nodes that have it among their arguments.
+    """
+
+    def __init__(self, name: Hashable, references: Sequence[Hashable] = ()) -> None:
+        super().__init__(name, references)
+        self.name = name
+        self.references = list(references)
+
+    def __str__(self) -> str:
+        if not self.references:
+            return f"there is no node {self.name!r} in this tree: define() it"
+        refer = "refers" if len(self.references) == 1 else "refer"
+        return (
+            f"node {self.name!r} has no function, and {_listing(self.references, ', ', ' and ')} "
+            f"{refer} to it: define() it"
+        )
+
+
+class PtreeRedefinitionError(PtreeError):
+    """A node of a `Ptree` has a function already.
+
+    Args:
+        name: The node's name.
+    """
+
+    def __init__(self, name: Hashable) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"node {self.name!r} is defined already: define it under another name, or make "
+            f"another Ptree"
+        )
+
+
+class PtreeCycleError(PtreeError):
+    """Nodes of a `Ptree` refer to one another in a circle, so that none can be computed.
+
+    Args:
+        names: The names of the nodes, each of which has the next one among its arguments, and the
+            last one the first.
+    """
+
+    def __init__(self, names: Sequence[Hashable]) -> None:
+        super().__init__(names)
+        self.names = list(names)
+
+    def __str__(self) -> str:
+        circle = _listing([*self.names, self.names[0]], " -> ", " -> ")
+        return f"these nodes need one another, so none can be computed: {circle}"
+
+
+def _listing(names: Sequence[Hashable], separator: str, last: str) -> str:
+    """Names in one line; the middle of a long list is left out."""
+    texts = [repr(name) for name in names]
+    if len(texts) > 12:
+        texts[6:-6] = [f"({len(texts) - 12} more)"]
+    return last.join(filter(None, [separator.join(texts[:-1]), texts[-1]]))
 
 
 def _below(description: str) -> str:

@@ -12,6 +12,7 @@ when it leaves the task (`Importer.explain`).
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib
 import linecache
 import os
@@ -22,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.abc import InspectLoader
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from importlib.util import spec_from_file_location
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 from farm_common.handshake import ClientHello
 from farm_common.shipping.modules import GivenModule, contents, is_module_name, python_name
@@ -101,9 +102,6 @@ class Importer:
         target: Optional[types.ModuleType] = None,
     ) -> Optional[ModuleSpec]:
         """What the import system calls; None where the client does not give the module."""
-        parent = name.rpartition(".")[0]
-        if parent and not _is_open(sys.modules.get(parent)):
-            return None  # a package that is whole here is not mixed with the client's
         given = self.find(name)
         return None if given is None else self.spec(name, given)
 
@@ -113,6 +111,9 @@ class Importer:
         Raises:
             ImportError: The client is gone.
         """
+        parent = name.rpartition(".")[0]
+        if parent and not _is_open(sys.modules.get(parent)):
+            return None  # a package that is whole here is not mixed with the client's
         given = self._given.get(name)
         if given is not None:
             return given
@@ -161,35 +162,38 @@ class Importer:
     def forget(self, changes: Mapping[str, str]) -> None:
         """Have modules imported afresh that have changed, and those that use them.
 
-        A package is forgotten as a whole, so first names are all that counts.
+        A package is forgotten as a whole: its parts are bound to it. Not so a namespace package, of
+        which others may have parts.
 
         Args:
             changes: The client's file of each, by name.
         """
-        roots: set[str] = set()
+        outdated: set[str] = set()
         for name, origin in changes.items():
             self._refused.pop(name, None)
             self._given.pop(name, None)
             module = sys.modules.get(name)
             # One of the worker's own may come from the very file that has changed.
             if _is_given(module) or (origin and _file_of(module) == origin):
-                roots.add(_root(name))
+                outdated.add(_whole(name))
         importlib.invalidate_caches()
-        if not roots:
+        if not outdated:
             return
-        others = {name: module for name, module in list(sys.modules.items()) if _is_given(module)}
+        loaders = {name: _loader_of(module) for name, module in list(sys.modules.items())}
+        given = {name: one for name, one in loaders.items() if isinstance(one, GivenLoader)}
         while True:
             users = {
-                _root(name)
-                for name, module in others.items()
-                if _root(name) not in roots and not roots.isdisjoint(_uses(module))
+                _whole(name)
+                for name, loader in given.items()
+                if not _belongs(name, outdated)
+                and any(_belongs(used, outdated) for used in _uses(name, loader))
             }
             if not users:
                 break
-            roots |= users
+            outdated |= users
         for name, module in list(sys.modules.items()):
             # What another thread is just importing would break in its hands.
-            spec = contents(module).get("__spec__") if _root(name) in roots else None
+            spec = contents(module).get("__spec__") if _belongs(name, outdated) else None
             if spec is not None and not getattr(spec, "_initializing", False):
                 sys.modules.pop(name, None)
 
@@ -206,7 +210,9 @@ class Importer:
             seen.add(id(one))
             if isinstance(one, ImportError):
                 self._explain(one)
-            waiting += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+            waiting += [one.__cause__, one.__context__]
+            if isinstance(one, _GROUPS):
+                waiting += one.exceptions
 
     def _explain(self, error: ImportError) -> None:
         name = error.name
@@ -279,23 +285,41 @@ class GivenLoader(InspectLoader):
         """The file, as the client calls it."""
         return self.path
 
-    def imports(self) -> set[str]:
-        """The first names of what it imports when it is executed, not later in a function."""
-        found: set[str] = set()
+    def get_data(self, path: str) -> bytes:
+        """A file beside the module, for `pkgutil`; raises `OSError` where it is not here."""
+        with open(path, "rb") as file:
+            return file.read()
+
+    def get_resource_reader(self, fullname: str) -> Any:
+        """Finds files beside a package, for `importlib.resources`, if they are here."""
+        for module in ("importlib.resources.readers", "importlib.readers"):
+            try:
+                reader: Any = importlib.import_module(module)
+            except ImportError:  # 3.10 has only the second, and 3.9 looks for the file itself
+                continue
+            return reader.FileReader(self) if self._package else None
+        return None
+
+    def imports(self) -> Iterator[tuple[int, str]]:
+        """What it imports when it is executed, not later in a function.
+
+        Returns:
+            Names as they are written, each after the number of dots before it.
+        """
         try:
             waiting: list[ast.AST] = [ast.parse(self._text)]
         except (SyntaxError, ValueError, RecursionError):
-            return found
+            return
         while waiting:
             node = waiting.pop()
             if isinstance(node, ast.Import):
-                found.update(_root(alias.name) for alias in node.names)
+                yield from ((0, alias.name) for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
-                if node.module and not node.level:
-                    found.add(_root(node.module))
+                yield node.level, node.module or ""
+                start = f"{node.module}." if node.module else ""
+                yield from ((node.level, start + alias.name) for alias in node.names)
             elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
                 waiting += ast.iter_child_nodes(node)
-        return found
 
     def get_code(self, fullname: str) -> types.CodeType:
         """The compiled text.
@@ -321,6 +345,9 @@ class GivenLoader(InspectLoader):
 
 _OURS = tuple(sys.version_info[:2])
 
+# A class of Python 3.11.
+_GROUPS: tuple[Any, ...] = tuple(filter(None, [getattr(builtins, "BaseExceptionGroup", None)]))
+
 
 def _interpreter() -> str:
     return python_name(sys.implementation.name, sys.version_info[:3])
@@ -345,11 +372,15 @@ def _file_of(module: Optional[types.ModuleType]) -> Optional[str]:
     return file if isinstance(file, str) else None
 
 
+def _loader_of(module: Optional[types.ModuleType]) -> Any:
+    return getattr(contents(module).get("__spec__"), "loader", None)
+
+
 def _is_given(module: Optional[types.ModuleType]) -> bool:
     """Whether a module came from the client."""
-    spec = contents(module).get("__spec__")
-    if isinstance(getattr(spec, "loader", None), GivenLoader):
+    if isinstance(_loader_of(module), GivenLoader):
         return True
+    spec = contents(module).get("__spec__")
     places = getattr(spec, "submodule_search_locations", None)
     return isinstance(places, list) and any(str(place).startswith(_PLACE) for place in places)
 
@@ -359,16 +390,31 @@ def _is_open(module: Optional[types.ModuleType]) -> bool:
     return _is_given(module) or (_file_of(module) is None and "__path__" in contents(module))
 
 
-def _uses(module: types.ModuleType) -> Iterator[str]:
-    """The first names of the modules that a module uses: what it imports, and what is in it."""
-    loader = getattr(contents(module).get("__spec__"), "loader", None)
-    if isinstance(loader, GivenLoader):
-        yield from loader.imports()
-    for value in list(contents(module).values()):
+def _whole(name: str) -> str:
+    """The largest package that a module is a part of, namespace packages not counted."""
+    parts = name.split(".")
+    for end in range(1, len(parts)):
+        package = ".".join(parts[:end])
+        module = sys.modules.get(package)
+        if _file_of(module) is not None or isinstance(_loader_of(module), GivenLoader):
+            return package
+    return name
+
+
+def _belongs(name: str, packages: set[str]) -> bool:
+    """Whether a name is that of one of some packages and modules, or of a part of one."""
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def _uses(name: str, loader: GivenLoader) -> Iterator[str]:
+    """The modules that a module uses: those that it imports, and those that its contents are of."""
+    package = name if loader.is_package(name) else name.rpartition(".")[0]
+    for level, imported in loader.imports():
+        base = package.split(".")[: 1 - level] if level > 1 else [package]
+        yield ".".join([*base, imported]) if level else imported
+    for value in list(contents(sys.modules.get(name)).values()):
         if isinstance(value, types.ModuleType):
-            yield _root(str(contents(value).get("__name__")))
+            yield str(contents(value).get("__name__"))
             continue
         owner = value if isinstance(value, (type, types.FunctionType)) else type(value)
-        name = owner.__module__
-        if isinstance(name, str):
-            yield _root(name)
+        yield str(owner.__module__)

@@ -15,6 +15,7 @@ import types
 from typing import Any, Optional
 
 from . import substitutes
+from .by_value import goes_by_value
 
 __all__ = ["public_name", "resolve"]
 
@@ -58,6 +59,8 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "_pydecimal": ("decimal",),
     "_pyio": ("io",),
     "_pyrepl": ("pydoc", "readline"),
+    "<unknown>": ("ssl",),  # ssl.Purpose, before 3.11
+    f"{__package__}.rebuild_exceptions": ("builtins",),  # its groups, before 3.11
     # what PyPy has instead
     "_cffi_ssl": ("ssl",),
     "_pypy_generic_alias": ("types",),
@@ -65,6 +68,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     # parts of packages
     "_frozen_importlib": ("importlib.machinery", "importlib.util", "importlib"),
     "_frozen_importlib_external": ("importlib.machinery", "importlib.util", "importlib"),
+    "email._policybase": ("email.policy",),
     "genericpath": ("os.path",),
     "importlib._abc": ("importlib.abc",),
     "importlib._bootstrap": ("importlib.machinery", "importlib.util", "importlib"),
@@ -104,12 +108,15 @@ _HOMES: dict[str, tuple[str, ...]] = {
 
 #: The same for NumPy, which is not imported to look.
 _NUMPY_HOMES: dict[str, tuple[str, ...]] = {
-    "numpy": (),
+    "numpy": ("numpy", "numpy.char", "numpy.rec", "numpy.lib", "numpy.exceptions"),
     "numpy._core": ("numpy", "numpy.exceptions", "numpy.char", "numpy.rec"),
     "numpy.core": ("numpy", "numpy.exceptions", "numpy.char", "numpy.rec"),
+    "numpy.char": ("numpy.char",),
     "numpy.lib": ("numpy", "numpy.lib"),
     "numpy.ma": ("numpy.ma",),
     "numpy.random": ("numpy.random",),
+    "numpy.rec": ("numpy", "numpy.rec"),
+    "numpy.strings": ("numpy.char", "numpy.strings"),
 }
 
 #: Names that came later, with the name that every version has.
@@ -118,6 +125,13 @@ _LATER: dict[tuple[str, str], tuple[str, str]] = {
     ("_thread", "_ExceptHookArgs"): ("threading", "ExceptHookArgs"),
     ("enum", "EnumType"): ("enum", "EnumMeta"),
     ("importlib.resources.abc", "ResourceReader"): ("importlib.abc", "ResourceReader"),
+    **{
+        ("numpy", name): ("numpy.exceptions", name)
+        for name in (
+            *("AxisError", "ComplexWarning", "DTypePromotionError", "ModuleDeprecationWarning"),
+            *("TooHardError", "VisibleDeprecationWarning"),
+        )
+    },
     ("numpy", "bool"): ("numpy", "bool_"),
     ("numpy", "long"): ("numpy", "int_"),
     ("numpy", "ulong"): ("numpy", "uint"),
@@ -128,6 +142,9 @@ _LATER: dict[tuple[str, str], tuple[str, str]] = {
     ("queue", "_PySimpleQueue"): ("queue", "SimpleQueue"),
     ("re", "PatternError"): ("re", "error"),
 }
+
+#: Attributes of NumPy that are modules of their own in NumPy 2 only.
+_NO_MODULES = frozenset({"numpy.char", "numpy.rec", "numpy.strings"})
 
 #: What PyPy has among its builtins, and nobody else.
 _ODD = frozenset({"NoneType", "sequenceiterator"})
@@ -155,7 +172,7 @@ def public_name(obj: Any) -> Optional[tuple[str, str]]:
         if not isinstance(module, str):
             return None
         homes = _known[module] = _homes(module)
-    if not homes:
+    if not homes or goes_by_value(str(module)):
         return None
     qualname = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None)
     if not isinstance(module, str) or not isinstance(qualname, str):
@@ -163,12 +180,16 @@ def public_name(obj: Any) -> Optional[tuple[str, str]]:
     later = _LATER.get((module, qualname))
     if later is not None and _find(*later) is obj:
         return later
-    own = (homes[0] == module or module == "builtins") and qualname not in _ODD
+    own = homes[0] == module or module == "builtins"
+    if module in _NO_MODULES or qualname in _ODD:
+        own = False
     if own and _find(module, qualname) is obj:
         return None
     for home in homes:
-        if home != module and _find(home, qualname) is obj:
+        if (home != module or not own) and _find(home, qualname) is obj:
             return home, qualname
+    if module in _NO_MODULES:
+        return _search(obj, homes)
     if module.startswith("numpy."):
         return _canonical(obj, module, qualname)
     if _top(module, _HOMES) is not None:
@@ -180,7 +201,7 @@ def _homes(module: str) -> tuple[str, ...]:
     """The modules in which to look for what says that it is in this one; most often none."""
     for table in (_HOMES, _NUMPY_HOMES):
         top = _top(module, table)
-        if top is not None:
+        if top is not None and (top != "numpy" or module == "numpy"):
             return table[top]
     parts = module.split(".")
     for count, part in enumerate(parts):
@@ -208,13 +229,16 @@ def _canonical(obj: Any, module: str, qualname: str) -> Optional[tuple[str, str]
 def _find(module: str, qualname: str) -> Any:
     """What has a name, or None; imports nothing but the standard library."""
     found: Any = sys.modules.get(module)
-    if found is None:
-        if module not in _STANDARD:
-            return None
+    if found is None and module in _STANDARD:
         try:
             found = importlib.import_module(module)
         except ImportError:
             return None
+    if found is None:
+        package, _, name = module.rpartition(".")
+        found = getattr(sys.modules.get(package), name, None)
+    if found is None:
+        return None
     for name in qualname.split("."):
         # Not getattr of a module: it may warn of a name that it is to lose.
         try:
@@ -236,8 +260,8 @@ def _search(obj: Any, homes: tuple[str, ...]) -> Optional[tuple[str, str]]:
         module = sys.modules.get(home)
         if module is not None:
             for name, value in sorted(vars(module).items()):
-                if name.startswith("_"):
-                    continue
+                if name.startswith(("_", "c_")):
+                    continue  # private, or its C version
                 if value is obj:
                     return home, name
                 # A method that its class inherits from one that is private, or elsewhere.
@@ -283,10 +307,16 @@ def _resolve(module: str, qualname: str) -> Any:
                 return _get(f"{package}.{part}", qualname)
             except (ImportError, AttributeError):
                 pass  # the other one may have it, or another module
+    later = _LATER.get((module, qualname))
     try:
+        if later is not None:
+            importlib.import_module(module)
+            found = _find(module, qualname)  # which has no module warn of a name that comes later
+            if found is not None:
+                return found
+            raise AttributeError(f"module {module!r} has no attribute {qualname!r}")
         return _get(module, qualname)
     except (ImportError, AttributeError):
-        later = _LATER.get((module, qualname))
         homes = _homes(module)
         for home, name in [*([later] if later else ()), *((home, qualname) for home in homes)]:
             found = _find(home, name)
@@ -299,7 +329,11 @@ def _resolve(module: str, qualname: str) -> Any:
 
 
 def _get(module: str, qualname: str) -> Any:
-    found: Any = sys.modules.get(module) or importlib.import_module(module)
+    found: Any = sys.modules.get(module)
+    if found is None and module in _NO_MODULES:
+        found = getattr(importlib.import_module("numpy"), module.rpartition(".")[2], None)
+    if found is None:
+        found = importlib.import_module(module)
     for name in qualname.split("."):
         found = getattr(found, name)
     return found

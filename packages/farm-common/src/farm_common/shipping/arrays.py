@@ -12,7 +12,7 @@ import sys
 from typing import Any, Callable
 
 from . import rebuild_arrays as rebuild
-from .aliases import resolve
+from .aliases import public_name, resolve
 from .rebuild_values import set_attributes
 from .refusals import Refusal
 
@@ -92,6 +92,11 @@ def _scalar(scalar: Any) -> Any:
     return rebuild.scalar, (dtype, scalar.tobytes())
 
 
+def _function(function: Any) -> Any:
+    name = public_name(function)
+    return NotImplemented if name is None else (resolve, name)
+
+
 def _ufunc(ufunc: Any) -> Any:
     name: str = ufunc.__name__
     for module in ("numpy", "scipy.special", "numpy.strings"):
@@ -131,6 +136,7 @@ def _seed_sequence(seeds: Any) -> Any:
 
 #: By module and name, for subclasses as well.
 BY_NAME: dict[str, Callable[[Any], Any]] = {
+    "numpy._ArrayFunctionDispatcher": _function,
     "numpy.dtype": _dtype,
     "numpy.generic": _scalar,
     "numpy.ma.MaskedArray": _masked_array,

@@ -76,11 +76,11 @@ class Capture:
     def _is_fixed(self, value: Any, seen: set[int]) -> bool:
         """Whether `value` cannot change but in the ways that `current` looks at."""
         kind = type(value)
-        if kind in SCALARS or kind is types.BuiltinFunctionType:
+        if kind in SCALARS:
             return True
         if kind is types.ModuleType:
             return is_imported(value)
-        if kind in _DESCRIPTORS:
+        if kind in _CONSTANT:
             return True
         if kind is tuple:
             return all(self._is_fixed(item, seen) for item in value)
@@ -101,6 +101,8 @@ class Capture:
             return True
         seen.add(id(function))
         code = function.__code__
+        if not hasattr(code, "co_names"):  # PyPy's builtin functions are functions like others
+            return True
         reference = weakref.ref(function)
         self._functions.append((reference, code, function.__defaults__))
         values: list[Any] = [function.__defaults__]
@@ -135,6 +137,13 @@ class Capture:
 
 _MISSING = object()
 
-_DESCRIPTORS = frozenset({types.GetSetDescriptorType, types.MemberDescriptorType})
+#: What is made by C code, and does not change.
+_CONSTANT = frozenset(
+    {
+        *(types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType),
+        *(types.ClassMethodDescriptorType, types.GetSetDescriptorType),
+        types.MemberDescriptorType,
+    }
+) - {types.FunctionType, classmethod}  # which some of these are on PyPy
 
 _EMPTY: dict[str, Any] = {}

@@ -10,7 +10,6 @@ sent as its id alone.
 from __future__ import annotations
 
 import abc
-import collections
 import enum
 import sys
 import types
@@ -95,6 +94,8 @@ def _by_value(cls: type, ident: str) -> Any:
             slots = (slots,) if isinstance(slots, str) else tuple(slots)
             names["__slots__"] = slots
             skip = skip | {_mangle(cls, slot) for slot in slots}
+        if "__del__" in cls.__dict__:
+            names["__del__"] = None  # PyPy never calls one that was not there from the start
         make = rebuild.make_class
         skeleton = (ident, type(cls), cls.__name__, bases, names)
     state: dict[str, Any] = {}
@@ -118,14 +119,17 @@ def _by_value(cls: type, ident: str) -> Any:
     return make, skeleton, state, None, None, rebuild.fill_class
 
 
+_LAZY = sys.version_info >= (3, 14)  # whether annotations are evaluated when they are asked for
+
+
 def _annotations(cls: type) -> Optional[dict[str, Any]]:
     """A class's own annotations; evaluated only now, from Python 3.14 on."""
-    if sys.version_info >= (3, 14):
-        try:
-            return cls.__annotations__
-        except Exception:  # a name that is not defined
-            return None
-    return cls.__dict__.get("__annotations__")
+    if "__annotations__" in cls.__dict__ or not _LAZY:
+        return cls.__dict__.get("__annotations__")  # noqa: RUF063 (its own, not its bases')
+    try:
+        return cls.__annotations__
+    except Exception:  # a name that is not defined
+        return None
 
 
 def _mangle(cls: type, name: str) -> str:
@@ -171,9 +175,10 @@ def _members(cls: Any) -> tuple[list[tuple[str, Any, Any]], dict[str, Any]]:
 
 def _plain(mixin: type, member: Any) -> Any:
     """What a member is as the immutable value that it is, too."""
-    for kind in (int, float, complex, str, bytes, tuple):
+    kinds: tuple[Any, ...] = (int, float, complex, str, bytes, tuple)
+    for kind in kinds:
         if issubclass(mixin, kind):
-            return kind(*kind.__getnewargs__(member))  # type: ignore[attr-defined]
+            return kind(*kind.__getnewargs__(member))
     return None
 
 
@@ -226,11 +231,12 @@ def _namedtuple_names(cls: Any) -> set[str]:
         function = getattr(value, "__func__", value)
         code = getattr(function, "__code__", None)
         filename = getattr(code, "co_filename", "")
-        if filename == collections.__file__ or filename.startswith("<"):
-            made.add(name)
-        elif filename.endswith(("collections/__init__.py", "collections\\__init__.py")):
+        if filename.startswith("<") or filename.replace("\\", "/").endswith(_COLLECTIONS):
             made.add(name)
     return made
+
+
+_COLLECTIONS = "collections/__init__.py"
 
 
 # Data classes

@@ -6,12 +6,14 @@ columns, in all versions with another file name), so a dict of them would mix th
 
 from __future__ import annotations
 
+import dis
+import sys
 import types
 import weakref
 from collections.abc import Iterator
 from typing import Any, Generic, Optional, TypeVar
 
-__all__ = ["CodeTable", "inner_codes", "is_rewritten", "same_code", "walk_codes"]
+__all__ = ["CodeTable", "inner_codes", "is_rewritten", "operands", "same_code", "walk_codes"]
 
 T = TypeVar("T")
 
@@ -47,6 +49,26 @@ class CodeTable(Generic[T]):
                 del entries[key]
 
         entries[key] = (weakref.ref(code, forget), value)
+
+
+def operands(code: types.CodeType) -> Iterator[tuple[str, Any]]:
+    """The name of each instruction, and its operand: a name or constant rather than its number.
+
+    PyPy's own `dis` (7.3.19, for 3.11) reads operands as CPython has them, and fails.
+    """
+    if sys.implementation.name != "pypy":
+        for step in dis.get_instructions(code):
+            yield step.opname, step.argval
+        return
+    extended = 0
+    for number, low in zip(code.co_code[::2], code.co_code[1::2]):
+        operand: Any = extended << 8 | low
+        extended = operand if number == dis.EXTENDED_ARG else 0
+        if number in dis.hasname:
+            operand = code.co_names[operand]
+        elif number in dis.hasconst:
+            operand = code.co_consts[operand]
+        yield dis.opname[number], operand
 
 
 def inner_codes(code: types.CodeType) -> list[types.CodeType]:

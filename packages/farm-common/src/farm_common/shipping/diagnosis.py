@@ -11,9 +11,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from .refusals import Refusal
-
 from .importable import is_importable
+from .refusals import Refusal
 
 __all__ = ["explain", "explain_arguments"]
 

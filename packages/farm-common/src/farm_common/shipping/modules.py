@@ -55,12 +55,24 @@ class GivenModule(NamedTuple):
 
 
 def is_module_name(name: object) -> bool:
-    """Whether somebody could import that: identifiers with dots between them, not too long."""
+    """Whether somebody could import that: words with dots between them, not too long.
+
+    A word need be no identifier: `importlib` and pytest import ``my-tests`` and ``01_load``, too.
+    But it becomes a file's name.
+    """
     return (
         isinstance(name, str)
         and len(name) <= NAME_LIMIT
-        and all(part.isidentifier() for part in name.split("."))
+        and all(map(_is_word, name.split(".")))
+        and _SEPARATORS.isdisjoint(name)
     )
+
+
+_SEPARATORS = frozenset("/\\: ")
+
+
+def _is_word(part: str) -> bool:
+    return bool(part) and part.isprintable()
 
 
 def contents(module: object) -> Mapping[str, Any]:

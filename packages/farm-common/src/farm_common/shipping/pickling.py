@@ -15,7 +15,6 @@ import functools
 import io
 import pickle
 import struct
-import sys
 import threading
 import types
 from collections.abc import Sequence
@@ -63,8 +62,6 @@ BLOB_ID_SIZE = 16
 _COUNT = struct.Struct("!I")
 
 _spare = threading.local()
-
-_PYPY = sys.implementation.name == "pypy"
 
 
 class Blob(NamedTuple):
@@ -187,7 +184,7 @@ def unpack_task(body: Buffer, find: Callable[[bytes], Any]) -> Any:
         return _TaskUnpickler(view[start:], buffers, find).load()
     except (ImportError, AttributeError):
         unpickler = PlaceholderUnpickler(io.BytesIO(view[start:]), buffers=buffers)
-        unpickler.persistent_load = find  # type: ignore[method-assign, assignment]
+        unpickler.persistent_load = find  # type: ignore[method-assign]
         return unpickler.load()
 
 
@@ -368,5 +365,6 @@ def _keep_large(buffers: list[Buffer], buffer: pickle.PickleBuffer) -> bool:
     raw = buffer.raw()
     if raw.nbytes < _OUT_OF_BAND:
         return True
-    buffers.append(raw)
+    # PyPy leaves it with the items that it had, and then its length is not that of its bytes.
+    buffers.append(raw if raw.format == "B" and raw.ndim == 1 else raw.cast("B"))
     return False

@@ -15,9 +15,11 @@ be a function: its name does not tell.
 from __future__ import annotations
 
 import builtins
+import copy
 import copyreg
 import pickle
 import platform
+import reprlib
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, Optional
@@ -113,7 +115,7 @@ class _Record:
         args: What the class was called with.
         keywords: The same, by name.
         called: Whether the class was called, not its ``__new__``.
-        slots: The names of attributes that came apart from the others; None if they did not.
+        plain: The names in its dict, where it has slots besides; else None.
         raw: The state, in a list, where it is nothing that could become attributes.
         stated: Whether there was a state.
         items: What was appended, if anything was.
@@ -122,14 +124,14 @@ class _Record:
     """
 
     __slots__ = (
-        *("args", "called", "error", "items", "keywords", "mapping", "raw", "slots", "stated"),
+        *("args", "called", "error", "items", "keywords", "mapping", "plain", "raw", "stated"),
     )
 
     def __init__(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         self.args = args
         self.keywords = keywords
         self.called = False
-        self.slots: Optional[set[str]] = None
+        self.plain: Optional[frozenset[str]] = None
         self.raw: list[Any] = []
         self.stated = False
         self.items: Optional[list[Any]] = None
@@ -164,7 +166,7 @@ class Placeholder(metaclass=PlaceholderType):
             if all(isinstance(name, str) for name in values):
                 vars(self).update(values)
                 if slots is not None:
-                    record.slots = set(slots)
+                    record.plain = frozenset(state or ())
                 return
         record.raw = [state if slots is None else (state, slots)]
 
@@ -182,9 +184,10 @@ class Placeholder(metaclass=PlaceholderType):
         else:
             made = copyreg.__newobj__, (type(self), *record.args)  # type: ignore[attr-defined]
         state: Any = values if values or record.stated else None
-        if record.slots is not None:
-            slots = {name: values.pop(name) for name in record.slots if name in values}
-            state = (values or None, slots)
+        if record.plain is not None:
+            # What is new may be a slot, or not; what is not of the dict is set as an attribute.
+            slots = {name: value for name, value in values.items() if name not in record.plain}
+            state = ({name: values[name] for name in values if name not in slots} or None, slots)
         items = None if record.items is None else iter(record.items)
         mapping = None if record.mapping is None else iter(record.mapping.items())
         if not record.raw:
@@ -194,21 +197,16 @@ class Placeholder(metaclass=PlaceholderType):
         return (*made, (record.raw[0], values), items, mapping, restore)
 
     def __copy__(self) -> Any:
-        return self._copied(lambda value: value)
+        return self._copied(type(self).__new__(type(self)), copy.copy)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        import copy  # rarely wanted
+        made = memo[id(self)] = type(self).__new__(type(self))
+        return self._copied(made, lambda value: copy.deepcopy(value, memo))
 
-        return self._copied(lambda value: copy.deepcopy(value, memo))
-
-    def _copied(self, copied: Callable[[Any], Any]) -> Any:
-        made = type(self).__new__(type(self))
+    def _copied(self, made: Any, copied: Callable[[Any], Any]) -> Any:
         for name in _Record.__slots__:
-            value = getattr(self._placeholder, name)
-            if isinstance(value, (list, dict, set)):
-                value = value.copy()
-            setattr(made._placeholder, name, copied(value))
-        vars(made).update(copied(dict(vars(self))))
+            setattr(made._placeholder, name, copied(getattr(self._placeholder, name)))
+        vars(made).update(copied(vars(self)))
         return made
 
     # What it holds, if it is a list or a dict
@@ -293,12 +291,16 @@ class Placeholder(metaclass=PlaceholderType):
         return value is not None and value == other._value()
 
     def __hash__(self) -> int:
-        # Whatever equality comes to be once there is a state.
+        # Not by whether there is a state: that comes later, and a dict in it may have it as a key.
+        args = self._placeholder.args
+        if not args:
+            return object.__hash__(self)
         try:
-            return hash((type(self).__module__, type(self).__qualname__, self._placeholder.args))
+            return hash((type(self), args))
         except TypeError:
-            return hash(type(self).__qualname__)
+            return hash(type(self))
 
+    @reprlib.recursive_repr()
     def __repr__(self) -> str:
         record = self._placeholder
         parts = [repr(arg) for arg in record.args]
@@ -401,16 +403,18 @@ class PlaceholderUnpickler(pickle.Unpickler):
             ImportError: It is one of farm's own modules, or its module is here, and fails.
             AttributeError: It is one of farm's own names.
         """
-        found = _find(module, name, super().find_class)
-        if found is aliases.resolve:
-            return _resolve
-        if found is builtins.getattr:
-            return _getattr
-        return found
+        return _instead(_find(module, name, super().find_class))
+
+
+def _instead(found: Any) -> Any:
+    """What does the same as something that a pickle calls, with what is not here, too."""
+    if found is aliases.resolve:
+        return _resolve
+    return _getattr if found is builtins.getattr else found
 
 
 def _resolve(module: str, qualname: str) -> Any:
-    return _find(module, qualname, aliases.resolve)
+    return _instead(_find(module, qualname, aliases.resolve))
 
 
 def _find(module: str, qualname: str, find: Callable[[str, str], Any]) -> Any:

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
 from .lines import show
-from .unit import Unit, compile_unit
 
 __all__ = [
     "code_from_bytecode",
@@ -34,7 +33,9 @@ __all__ = [
 
 def code_from_source(*fields: Any) -> types.CodeType:
     """The code of a `Unit`; raises `SerializationError` where its syntax is too new."""
-    return compile_unit(Unit(*fields))
+    from .unit import Unit, compile_unit  # reads syntax trees, which few clients need
+
+    return compile_unit(Unit(*fields[: len(Unit._fields)]))  # a later release may send more
 
 
 def code_from_bytecode(data: bytes, filename: str, line: int, text: str) -> types.CodeType:
@@ -48,7 +49,7 @@ def code_from_bytecode(data: bytes, filename: str, line: int, text: str) -> type
     """
     if text:
         show(filename, line, text)
-    return marshal.loads(data)  # type: ignore[no-any-return]
+    return marshal.loads(data)  # type: ignore[no-any-return]  # noqa: S302
 
 
 def make_cell() -> types.CellType:
@@ -97,8 +98,9 @@ def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
     Args:
         function: What `make_function` made.
         state: By what it is: ``attributes`` of the function (``__defaults__`` …), its ``dict``,
-            ``cells`` with their contents, ``globals``, and ``imports``, submodules that it
-            reaches as attributes of their packages. What a later release adds is ignored.
+            ``cells`` with their contents, ``globals``, ``imports``, submodules that it reaches as
+            attributes of their packages, and ``members``, what it uses of modules that were sent
+            by value. What a later release adds is ignored.
     """
     for name, value in state.get("attributes", _NOTHING).items():
         try:
@@ -110,6 +112,8 @@ def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
     for cell, content in state.get("cells", ()):
         cell.cell_contents = content
     function.__globals__.update(state.get("globals", _NOTHING))
+    for module, content in state.get("members", ()):
+        vars(module).update(content)
     for name in state.get("imports", ()):
         try:
             importlib.import_module(name)

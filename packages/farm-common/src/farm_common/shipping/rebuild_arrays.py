@@ -81,7 +81,7 @@ def subarray_dtype(base: Any, shape: Sequence[int]) -> Any:
 
 def scalar(dtype: Any, data: bytes) -> Any:
     """A scalar."""
-    return _numpy().frombuffer(data, dtype=dtype)[0] if data else dtype.type()
+    return _numpy().frombuffer(data, dtype=dtype)[0] if dtype.itemsize else dtype.type()
 
 
 def element(array: Any) -> Any:

@@ -10,11 +10,10 @@ import collections
 import contextlib
 import dataclasses
 import enum
-import inspect
+import secrets
 import threading
 import types
 import typing
-import uuid
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional
@@ -61,7 +60,7 @@ class ClassTable:
         with self._lock:
             ident = self._idents.get(cls)
             if ident is None:
-                ident = uuid.uuid4().hex
+                ident = secrets.token_hex(16)
                 self._enter(ident, cls)
             return ident
 
@@ -211,6 +210,7 @@ def make_enum(
     def make(cls: Any, *args: Any) -> Any:
         _, value, data = next(coming)
         mixin = cls._member_type_
+        member: Any
         if data is not None:
             member = type(data).__new__(cls, data)
         elif mixin.__new__ is object.__new__:
@@ -229,7 +229,7 @@ def make_enum(
         body["__init__"] = _do_nothing
     for key, value, _ in members:
         body[key] = value
-    options = {}
+    options: dict[str, Any] = {}
     if boundary is not None and hasattr(enum, "FlagBoundary"):
         options["boundary"] = enum.FlagBoundary[boundary]
     with _no_init_subclass(bases):
@@ -316,7 +316,7 @@ def _no_init_subclass(bases: tuple[type, ...]) -> Iterator[None]:
                 type.__setattr__(base, "__init_subclass__", found)
 
 
-_NOTHING = classmethod(lambda cls, **_: None)
+_NOTHING = classmethod(lambda _cls, **_: None)
 
 
 # Protocols
@@ -337,7 +337,7 @@ def _finish_protocol(cls: Any) -> None:
 
 def _finish_dataclass(cls: Any, fields: dict[str, Any], options: dict[str, Any]) -> None:
     """Have `dataclasses` generate its methods again, by the fields that it once found."""
-    original = cls.__dict__.get("__annotations__", {})
+    original = cls.__dict__.get("__annotations__", {})  # noqa: RUF063 (its own)
     own = {name: field for name, field in fields.items() if name in original}
     kept = {name: cls.__dict__[name] for name in own if name in cls.__dict__}
     types_ = {name: field.type for name, field in own.items()}
@@ -352,6 +352,8 @@ def _finish_dataclass(cls: Any, fields: dict[str, Any], options: dict[str, Any])
     if options.pop("getstate", False):
         cls.__getstate__ = _getstate
         cls.__setstate__ = _setstate
+    import inspect  # takes 20 ms
+
     known = inspect.signature(dataclasses.dataclass).parameters
     options = {name: value for name, value in options.items() if name in known}
     keyword = [name for name, field in fields.items() if getattr(field, "kw_only", False) is True]
@@ -366,9 +368,9 @@ def _finish_dataclass(cls: Any, fields: dict[str, Any], options: dict[str, Any])
         made[name].type = annotation
     cls.__annotations__ = original
     init = cls.__dict__.get("__init__")
-    for name in types_:
+    for name, annotation in types_.items():
         if name in getattr(init, "__annotations__", ()):
-            init.__annotations__[name] = types_[name]
+            init.__annotations__[name] = annotation
     for name, value in kept.items():
         type.__setattr__(cls, name, value)  # slots, and defaults
 
@@ -388,11 +390,13 @@ def _keyword_init(fields: dict[str, Any], keyword: Sequence[str]) -> types.Funct
         fields: All fields, by their names.
         keyword: The names of those that are keyword-only.
     """
+    import inspect
+
     missing = dataclasses.MISSING
     parameters = []
     for name, field in fields.items():
         if field.init and field._field_type.name != "_FIELD_CLASSVAR":
-            kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+            kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD
             if name in keyword:
                 kind = inspect.Parameter.KEYWORD_ONLY
             optional = field.default is not missing or field.default_factory is not missing

@@ -20,6 +20,7 @@ __all__ = [
     "abstract_callable",
     "forward_reference",
     "generic",
+    "parameter_part",
     "parameter_specification",
     "type_alias",
     "type_variable",
@@ -96,6 +97,11 @@ def parameter_specification(name: str, options: dict[str, Any]) -> Any:
     if made is None:
         return type_variable(name, (), {})
     return made(name, **options)
+
+
+def parameter_part(origin: Any, name: str) -> Any:
+    """The ``args`` or ``kwargs`` of a `typing.ParamSpec`; before Python 3.10 anything."""
+    return getattr(origin, name, typing.Any)
 
 
 def type_variable_tuple(name: str, options: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import ast
 import collections
+import contextlib
 import dataclasses
 import functools
 import gc
@@ -34,10 +35,12 @@ __all__ = [
     "c_data",
     "cached_property",
     "construct",
+    "context_manager",
     "data_field",
     "dict_view",
     "enum_member",
     "frame_summary",
+    "immutable",
     "lru_cache",
     "mapping_proxy",
     "match",
@@ -94,6 +97,11 @@ def set_attributes(obj: Any, state: dict[str, Any]) -> None:
             pass
 
 
+def context_manager(function: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """A context manager that is not entered yet, from its generator function."""
+    return contextlib.contextmanager(function)(*args, **keywords)
+
+
 def lru_cache(function: Any, maxsize: Optional[int], typed: bool) -> Any:
     """A function with an empty cache."""
     return functools.lru_cache(maxsize=maxsize, typed=typed)(function)
@@ -137,6 +145,11 @@ def construct(make: Callable[..., Any], keywords: dict[str, Any]) -> Any:
     """Call something with those of the keyword arguments that it knows here."""
     known = inspect.signature(make).parameters
     return make(**{name: value for name, value in keywords.items() if name in known})
+
+
+def immutable(base: Any, cls: type, *args: Any) -> Any:
+    """A number, text or tuple of a class that derives from the builtin one, by that one's way."""
+    return base.__new__(cls, *args)
 
 
 # Mappings and views

@@ -8,6 +8,7 @@ from __future__ import annotations
 import array
 import ast
 import collections
+import copyreg
 import dataclasses
 import functools
 import importlib
@@ -26,7 +27,15 @@ from . import rebuild_values as values
 from .aliases import public_name, resolve
 from .refusals import Refusal
 
-__all__ = ["BY_NAME", "REDUCERS", "SUBCLASSES", "reduce_member", "reduce_struct_sequence"]
+__all__ = [
+    "BY_NAME",
+    "REDUCERS",
+    "SUBCLASSES",
+    "has_own_new",
+    "reduce_immutable",
+    "reduce_member",
+    "reduce_struct_sequence",
+]
 
 Reducer = Callable[[Any], Any]
 
@@ -130,6 +139,8 @@ def _has_pointer(ctypes: Any, kind: Any) -> bool:
 
 
 def _pattern(compiled: re.Pattern[Any]) -> Any:
+    if not isinstance(compiled.pattern, (str, bytes)):
+        raise Refusal("a scanner's pattern cannot travel: compile it in the task", compiled)
     # Not what only controls how it is compiled: DEBUG prints, TEMPLATE is gone.
     return values.pattern, (compiled.pattern, compiled.flags & ~(128 | 1))
 
@@ -189,6 +200,37 @@ def _names(kind: Hashable) -> list[str]:
         and type(field).__name__ in ("member_descriptor", "structseqfield")
     ]
     return [name for _, name in sorted(fields)]
+
+
+_IMMUTABLE = (int, float, complex, str, bytes, tuple)
+
+
+def has_own_new(kind: type) -> bool:
+    """Whether a class of numbers, text or tuples has a ``__new__`` that pickle may not know.
+
+    Pickle calls it with the number, text or tuple, as it would that of the builtin class, though
+    it may take something else: ``Pair(a, b)`` for a tuple of two.
+    """
+    base = _immutable_base(kind)
+    if base is None or kind in copyreg.dispatch_table:
+        return False
+    owner = next(cls for cls in kind.__mro__ if "__new__" in cls.__dict__)
+    if owner is base or owner.__module__ == "builtins":
+        return False
+    hooks = ("__getnewargs__", "__getnewargs_ex__", "__reduce__", "__reduce_ex__")
+    return all(getattr(kind, name, None) is getattr(base, name, None) for name in hooks)
+
+
+def _immutable_base(kind: type) -> Any:
+    return next((base for base in _IMMUTABLE if issubclass(kind, base)), None)
+
+
+def reduce_immutable(value: Any) -> Any:
+    """A value of such a class: made by the builtin's ``__new__``, and given its state."""
+    kind = type(value)
+    base = _immutable_base(kind)
+    state = object.__reduce_ex__(value, 2)[2]
+    return values.immutable, (base, kind, *base.__getnewargs__(value)), state
 
 
 def _frame_summary(frame: traceback.FrameSummary) -> Any:
@@ -256,6 +298,15 @@ def _zone(zone: Any) -> Any:
     return values.time_zone, zone.__reduce__()[1]  # its key, and whether it is from the cache
 
 
+def _with(**added: Any) -> Reducer:
+    """As pickle does it, with attributes that newer versions want."""
+
+    def reduce(made: Any) -> Any:
+        return copyreg.__newobj__, (type(made),), {**added, **vars(made)}  # type: ignore[attr-defined]
+
+    return reduce
+
+
 def _json_encoder(encoder: Any) -> Any:
     given = {
         name: getattr(encoder, name)
@@ -275,6 +326,8 @@ def _json_encoder(encoder: Any) -> Any:
 
 
 def _codec(codec: Any) -> Any:
+    if not isinstance(codec.name, str):
+        return NotImplemented
     return importlib.import_module("codecs").lookup, (codec.name,)
 
 
@@ -346,6 +399,8 @@ SUBCLASSES: dict[type, Reducer] = {
 BY_NAME: dict[str, Reducer] = {
     "_ctypes._CData": _c_data,
     "_ctypes.basics._CData": _c_data,
+    "argparse.Action": _with(deprecated=False),
+    "argparse.ArgumentParser": _with(exit_on_error=True, suggest_on_error=False, color=False),
     "codecs.CodecInfo": _codec,
     "ipaddress.IPv6Address": _address,
     "json.decoder.JSONDecoder": _constructed(
@@ -358,6 +413,7 @@ BY_NAME: dict[str, Reducer] = {
         }
     ),
     "json.encoder.JSONEncoder": _json_encoder,
+    "logging.PercentStyle": _with(_defaults=None),
     "os._Environ": _environment,
     "pprint.PrettyPrinter": _constructed(
         indent="_indent_per_level",

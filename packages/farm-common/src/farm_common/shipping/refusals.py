@@ -34,6 +34,7 @@ class Refusal(TypeError):  # noqa: N818 - it is what the sender says
 
 
 _HERE = "it belongs to this process: make it in the task, or send what it is made from"
+_ADVICE = "send its name, or its content"
 _LIST = "make a list of it"
 _DATA = "send the data it was given"
 
@@ -55,6 +56,7 @@ _WORDS: dict[Any, tuple[str, str]] = {
     types.AsyncGeneratorType: ("a generator", _LIST),
     types.CoroutineType: ("a coroutine", "await it here, and send what comes of it"),
     types.FrameType: ("a frame", "send what you need of its variables"),
+    types.TracebackType: ("a traceback", "send the error, or traceback.format_exc()"),
     contextvars.Context: ("a context", "send the values of its variables"),
     contextvars.ContextVar: ("a context variable", "send its value"),
     contextvars.Token: ("a context variable's token", _HERE),
@@ -101,11 +103,15 @@ _WORDS: dict[Any, tuple[str, str]] = {
     "builtins.Compress": ("a compressor", _DATA),
     "builtins.Decompress": ("a compressor", _DATA),
     "builtins.unpack_iterator": ("an iterator", _LIST),
-    "bz2.BZ2File": (_FILE, ""),
+    "bz2.BZ2File": (_FILE, _ADVICE),
+    "codecs.StreamReader": ("an open stream", _ADVICE),
+    "codecs.StreamReaderWriter": ("an open stream", _ADVICE),
+    "codecs.StreamRecoder": ("an open stream", _ADVICE),
+    "codecs.StreamWriter": ("an open stream", _ADVICE),
     "concurrent.futures._base.Executor": (_EXECUTOR, _HERE),
     "concurrent.futures._base.Future": (_FUTURE, "send its result"),
     "ctypes.CDLL": ("a C library", "load it in the task"),
-    "gzip.GzipFile": (_FILE, ""),
+    "gzip.GzipFile": (_FILE, _ADVICE),
     "hashlib.blake2b": ("a hash", _DATA),
     "hmac.HMAC": ("a hash", _DATA),
     "http.client.HTTPConnection": ("a connection", _HERE),
@@ -117,7 +123,7 @@ _WORDS: dict[Any, tuple[str, str]] = {
     "itertools.batched": ("an itertools.batched", _LIST),
     "itertools.pairwise": ("an itertools.pairwise", _LIST),
     "itertools.tee": ("an iterator of itertools.tee", _LIST),
-    "lzma.LZMAFile": (_FILE, ""),
+    "lzma.LZMAFile": (_FILE, _ADVICE),
     "mmap.mmap": ("a memory map", "send the name of its file, or its bytes"),
     "multiprocessing.connection._ConnectionBase": ("a connection", _HERE),
     "multiprocessing.pool.Pool": ("a pool of processes", _HERE),
@@ -150,14 +156,20 @@ _WORDS: dict[Any, tuple[str, str]] = {
     "ssl.SSLSocket": ("a socket", _HERE),
     "subprocess.Popen": (_PROCESS, _HERE),
     "tarfile.TarFile": ("an open archive", "send its name"),
-    "tempfile.SpooledTemporaryFile": (_FILE, ""),
+    "tempfile.SpooledTemporaryFile": (_FILE, _ADVICE),
     "tempfile.TemporaryDirectory": ("a temporary directory", "send its name"),
-    "tempfile._TemporaryFileWrapper": (_FILE, ""),
+    "tempfile._TemporaryFileWrapper": (_FILE, _ADVICE),
     "threading.Barrier": (_LOCK, _HERE),
     "threading.Condition": (_LOCK, _HERE),
     "threading.Event": (_LOCK, _HERE),
     "threading.Semaphore": (_LOCK, _HERE),
+    "symtable.Symbol": ("a symbol table", "send the source"),
+    "symtable.SymbolTable": ("a symbol table", "send the source"),
+    "unittest.mock.NonCallableMock": ("a mock", "define it in the task"),
+    "unittest.mock._Call": ("the call of a mock", "send its arguments"),
     "weakref.finalize": ("a finalizer", "the object goes without it"),
+    "xml.etree.ElementTree.TreeBuilder": ("a parser", "parse in the task"),
+    "xml.etree.ElementTree.XMLParser": ("a parser", "parse in the task"),
     "zipfile.ZipFile": ("an open archive", "send its name"),
     "zlib.Compress": ("a compressor", _DATA),
     "zlib.Decompress": ("a compressor", _DATA),
@@ -172,8 +184,6 @@ _FILES = (
     *(io.FileIO, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.BufferedRWPair),
     io.TextIOWrapper,
 )
-
-_ADVICE = "send its name, or its content"
 
 
 def refuse(value: Any) -> Any:
@@ -191,7 +201,7 @@ def refuse(value: Any) -> Any:
     for base in kind.__mro__:
         words = _WORDS.get(base) or _WORDS.get(f"{base.__module__}.{base.__qualname__}")
         if words is not None:
-            raise Refusal(f"{words[0]} cannot travel: {words[1] or _ADVICE}", value)
+            raise Refusal(f"{words[0]} cannot travel: {words[1]}", value)
     raise Refusal(f"a {kind.__module__}.{kind.__qualname__} cannot travel: {_HERE}", value)
 
 

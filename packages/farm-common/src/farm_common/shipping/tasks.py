@@ -115,9 +115,7 @@ def _shipped(how: bytes, parcel: Parcel, blobs: Sequence[Blob], name: str) -> Sh
     )
 
 
-def load_function(
-    body: Buffer, find: Callable[[bytes], Any] = stored
-) -> Callable[..., Any]:
+def load_function(body: Buffer, find: Callable[[bytes], Any] = stored) -> Callable[..., Any]:
     """The callable that `ship_function` turned into bytes; raises whatever loading raises.
 
     Args:

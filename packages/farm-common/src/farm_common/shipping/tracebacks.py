@@ -26,8 +26,8 @@ __all__ = ["Frame", "Stack", "frames_of", "traceback_of"]
 #: How many different frames of a traceback travel: the first half of them and the last.
 _MOST_FRAMES = 200
 
-#: How often a frame may stand in a row in a traceback that is made here.
-_MOST_REPEATS = 10_000
+#: How many entries a traceback that is made here may have.
+_MOST_ENTRIES = 10_000
 
 #: How many lines of the source of one frame travel, and how long they may be.
 _SOURCE_LINES = 10
@@ -90,6 +90,8 @@ def frames_of(
         else:
             last, offset = code, entry.tb_lasti
             runs.append([entry, code, entry.tb_lineno or code.co_firstlineno, 1])
+    for file in {code.co_filename for _, code, _, _ in runs}:
+        linecache.checkcache(file)  # it may have been edited since a line of it was last shown
     if len(runs) <= most:
         return [_frame(*run) for run in runs]
     half = most // 2
@@ -158,7 +160,7 @@ class Stack(traceback.StackSummary):
                 place, count = frame[:3], 0
             shown = min(frame.times, max(0, _SHOWN_REPEATS - count))
             if shown:
-                found += [_format(frame._replace(times=1))] * shown
+                found += [_format(frame if frame.times == 1 else frame._replace(times=1))] * shown
             count += frame.times
         return found + _repetition(count)
 
@@ -200,6 +202,10 @@ def traceback_of(frames: Sequence[Frame]) -> Optional[types.TracebackType]:
     """
     tb: Optional[types.TracebackType] = None
     namespace: dict[str, Any] = {"__name__": "<remote>"}
+    # None is to stop in one of these frames, nor are they to count as covered.
+    unwatched = _MAY_START and sys.gettrace() is None and sys.getprofile() is None
+    room = _MOST_ENTRIES
+    frames = frames[-room:]
     names = _show(frames)
     for frame in reversed(frames):
         line = min(max(frame.line, 1), _MOST_LINE)
@@ -212,14 +218,17 @@ def traceback_of(frames: Sequence[Frame]) -> Optional[types.TracebackType]:
         code, offset = _code(file, frame.name, first, line, *place)
         generator = types.FunctionType(code, namespace)()
         made = generator.gi_frame
-        if made.f_lineno != line and sys.gettrace() is None and sys.getprofile() is None:
-            # Debuggers list what is around the line where a frame is. But none is to stop here, nor
-            # is it to count as covered.
-            next(generator)
-        for _ in range(min(max(frame.times, 1), _MOST_REPEATS)):
+        if unwatched and made.f_lineno != line:
+            next(generator)  # debuggers list what is around the line where a frame is
+        times = max(1, min(frame.times, room))
+        room -= times
+        for _ in range(times):
             tb = types.TracebackType(tb, made, offset, line)
     return tb
 
+
+#: Whether the frame of a generator that was started refers to no caller either.
+_MAY_START = sys.version_info[:2] != (3, 12)
 
 #: The highest number of a line or column that every interpreter takes.
 _MOST_LINE = (1 << 31) - 2

@@ -25,11 +25,10 @@ import sys
 import types
 import warnings
 from collections.abc import Iterator
-from dis import get_instructions
 from typing import Any, NamedTuple, Optional
 
 from ..errors import SerializationError
-from .codes import CO_OPTIMIZED, CodeTable, inner_codes, walk_codes
+from .codes import CO_OPTIMIZED, CodeTable, inner_codes, operands, walk_codes
 from .lines import show
 
 __all__ = ["LAMBDA", "Unit", "build", "compile_unit", "made_from", "parse", "span"]
@@ -274,7 +273,7 @@ def _scope_line(shape: _Shape) -> str:
 def _is_global(unit: Unit) -> bool:
     """Whether the text names the function itself, and means a global."""
     is_free = _private_name(unit.name, unit.owner) in unit.freevars
-    return not is_free and unit.text.count(unit.name) > 1
+    return not is_free and unit.text.count(unit.name) != 1  # 0: it is written in another way
 
 
 def _private_name(name: str, owner: str) -> str:
@@ -336,7 +335,7 @@ def _take(code: types.CodeType, name: str) -> types.CodeType:
         return found[0]
     # Lambdas that are defaults of a lambda: what is made last is the one outside. It need not be
     # the last constant, since up to 3.10 equal ones are one.
-    made = [step.argval for step in get_instructions(code) if step.argval in found]
+    made = [operand for _, operand in operands(code) if operand in found]
     return made[-1]  # type: ignore[no-any-return]
 
 

@@ -45,7 +45,12 @@ _SUBCLASSES: dict[type, Reducer] = {
     io.IOBase: refusals.reduce_file,
 }
 
-_BY_NAME: dict[str, Reducer] = {**refusals.BY_NAME, **records.BY_NAME, **arrays.BY_NAME}
+_BY_NAME: dict[str, Reducer] = {
+    **refusals.BY_NAME,
+    **records.BY_NAME,
+    **callables.BY_NAME,
+    **arrays.BY_NAME,
+}
 
 #: The standard library's modules with enumerations that other versions have fewer members of, or
 #: have as plain numbers.
@@ -97,6 +102,8 @@ def _find(kind: type) -> Optional[Reducer]:
     if issubclass(kind, enum.Enum):
         is_number = issubclass(kind, (int, str)) and kind.__module__ in _ENUMS
         return records.reduce_member if is_number else None
+    if records.has_own_new(kind):
+        return records.reduce_immutable
     return refusals.refuse if _PYPY and _is_opaque(kind) else None
 
 
