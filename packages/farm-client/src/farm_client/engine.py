@@ -138,16 +138,8 @@ class Engine(Handover):
         if function.largest > self._frame_limit or function.shared:
             self._check_function(function)
         demand: Optional[Demand] = None
-        special = options is not None and self._is_special(options)
-        if self._picky or special:
-            plain = parcel is None and not special
-            if plain and function.crew is self._crew:
-                demand = function.demand  # as it was found for the same workers
-            else:
-                with self._lock:
-                    demand = self._demand(function, parcel, options)
-                    if plain:
-                        function.demand, function.crew = demand, self._crew
+        if self._picky or options is not None:
+            demand = self._find_demand(function, parcel, options)
         job = Job(function, args if parcel is None else (), parcel, options, sink, -1, demand)
         self._enqueue(job)
         if parcel is not None and parcel.buffers:
@@ -231,9 +223,8 @@ class Engine(Handover):
             KernelEndedError: The kernel has ended.
         """
         parcel = job.parcel = self.pack(job.function, args)
-        if self._picky or (job.options is not None and self._is_special(job.options)):
-            with self._lock:
-                job.demand = self._demand(job.function, parcel, job.options)
+        if self._picky or job.options is not None:
+            job.demand = self._find_demand(job.function, parcel, job.options)
         size = len(parcel.body) + sum(map(len, parcel.buffers))
         self._enqueue(job)
         return size
@@ -337,6 +328,26 @@ class Engine(Handover):
             self._special = True
             return True
         return False
+
+    def _find_demand(
+        self, function: Function, parcel: Optional[Parcel], options: Optional[Options]
+    ) -> Optional[Demand]:
+        """`_demand`, as it was found for the same function and workers, if it was."""
+        if options is not None and self._is_special(options):
+            with self._lock:
+                return self._demand(function, parcel, options)
+        if not self._picky:
+            return None
+        if parcel is None and function.crew is self._crew:
+            demand = function.demand
+        else:
+            with self._lock:
+                demand = self._demand(function, parcel, None)
+                if parcel is None:
+                    function.demand, function.crew = demand, self._crew
+        if demand is not None and options is not None and options.low:
+            return demand._replace(low=True)
+        return demand
 
     def _demand(
         self, function: Function, parcel: Optional[Parcel], options: Optional[Options]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final, NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 __all__ = [
     "ATTEMPTS",
@@ -61,7 +61,7 @@ class _Unchanged:
         return "UNCHANGED"
 
 
-_UNCHANGED: Final = _Unchanged()
+_UNCHANGED: Any = _Unchanged()
 
 _current: ContextVar[Optional[Options]] = ContextVar("farm_options", default=None)
 
@@ -76,11 +76,11 @@ _known: dict[tuple[Any, ...], Options] = {}
 @contextmanager
 def task_options(
     *,
-    timeout: Union[float, _Unchanged, None] = _UNCHANGED,
-    attempts: Union[int, _Unchanged] = _UNCHANGED,
-    category: Union[Category, _Unchanged] = _UNCHANGED,
-    priority: Union[str, _Unchanged] = _UNCHANGED,
-    tags: Union[Iterable[str], _Unchanged] = _UNCHANGED,
+    timeout: Optional[float] = _UNCHANGED,
+    attempts: int = _UNCHANGED,
+    category: Category = _UNCHANGED,
+    priority: str = _UNCHANGED,
+    tags: Iterable[str] = _UNCHANGED,
 ) -> Iterator[None]:
     """Set options of the tasks that are submitted inside the ``with``.
 
@@ -101,18 +101,18 @@ def task_options(
         TypeError, ValueError: A value is not one that it may be.
     """
     changes: dict[str, Any] = {}
-    if not isinstance(timeout, _Unchanged):
+    if timeout is not _UNCHANGED:
         changes["timeout"] = _checked_timeout(timeout)
-    if not isinstance(attempts, _Unchanged):
+    if attempts is not _UNCHANGED:
         if type(attempts) is not int or attempts < 1:
             raise ValueError(f"attempts is a whole number above 0, not {attempts!r:.100}")
         changes["attempts"] = attempts
-    if not isinstance(category, _Unchanged):
+    if category is not _UNCHANGED:
         changes["category"] = checked_category(category)
         changes["label"] = _label(category)
-    if not isinstance(priority, _Unchanged):
+    if priority is not _UNCHANGED:
         changes["low"] = _is_low(priority)
-    if not isinstance(tags, _Unchanged):
+    if tags is not _UNCHANGED:
         changes["tags"] = _checked_tags(tags)
     options = _once((_current.get() or Options())._replace(**changes))
     token = _current.set(options)
