@@ -32,7 +32,7 @@ MAY_IMPORT = {
 }
 
 # Rule 2. The core, and what would make it need more than bytes to be tested.
-PURE = {"address", "errors", "frames", "states", "handshake", "connection"}
+PURE = {"address", "errors", "frames", "states", "handshake", "connection", "kills"}
 IMPURE = {
     *("_thread", "asyncio", "concurrent", "datetime", "logging", "multiprocessing", "queue"),
     *("select", "selectors", "signal", "socket", "ssl", "subprocess", "threading", "time"),

@@ -46,6 +46,8 @@ KINDS = {
     "STATUS_REPLY": 0x31,
     "DRAIN": 0x32,
     "DRAINING": 0x33,
+    "KILL": 0x34,
+    "KILLED": 0x35,
 }
 BATCH, OPTIONS, BYTECODE = 0x01, 0x02, 0x04
 
@@ -192,6 +194,11 @@ def valid() -> list[dict[str, Any]]:
             "HELLO",
             {**SERVER_HELLO, "lost": {**ending, "memory": None}},
         ),
+        (
+            "server's hello that tells of a session that it ended with its task",
+            "HELLO",
+            {**SERVER_HELLO, "lost": {**ending, "verdict": "timeout", "seconds": 2.25}},
+        ),
     ]
     for name, kind, message in messages:
         side = {"HELLO": "ClientHello" if message.get("role") else "ServerHello"}
@@ -242,6 +249,12 @@ def valid() -> list[dict[str, Any]]:
         flags=BATCH | OPTIONS,
         ident=6,
         count=3,
+    )
+    add_task(
+        *("task that may run for a second and a half", ARGS, "((16.0,), {})", {"timeout": 1.5}),
+        flags=OPTIONS,
+        ident=9,
+        count=1,
     )
     add_task(
         *("task with buffers", OUT_OF_BAND, "(b'first', b'')"),
@@ -295,10 +308,13 @@ def valid() -> list[dict[str, Any]]:
         | {"suppress": True},
         second,
     ]
+    killed = {"report": "killed", "description": "", "seconds": 2.25}
     for name, message, pickle in [
         ("error", {**error, "chain": [first]}, HELD),
         ("error with a cause", {**error, "chain": chain}, HELD_CHAIN),
         ("error that cannot be rebuilt", error, b""),
+        ("error of a task that was killed", {**killed, "interrupted": "killed"}, b""),
+        ("error of a task whose time was up", {**killed, "interrupted": "timeout"}, b""),
     ]:
         parts = {"message": message, "pickle": pickle.hex()}
         body = sized(message) + pickle
@@ -341,6 +357,13 @@ def valid() -> list[dict[str, Any]]:
     add("status reply", "STATUS", "STATUS_REPLY", text(reply), message=reply)
     add("drain", "DRAIN", "DRAIN")
     add("draining", "DRAIN", "DRAINING", text({"connections": 2}), message={"connections": 2})
+    doomed = {SESSION.hex(): [[5, 5], [7, 2**63 - 1]], SESSION[::-1].hex(): [[0, 3]]}
+    for name, dry_run in (("kill", False), ("kill that only counts", True)):
+        message = {"sessions": doomed, "dry_run": dry_run}
+        add(name, "KILL", "KILL", text(message), ident=1, message=message)
+    for name, tasks in (("killed", {SESSION.hex(): 8}), ("killed none", {})):
+        message = {"tasks": tasks}
+        add(name, "KILL", "KILLED", text(message), ident=1, message=message)
     return found
 
 
@@ -426,6 +449,26 @@ def invalid() -> list[dict[str, Any]]:
         ("not a number", b'{"mechanism":"none","x":NaN}'),
     ]:
         add_message(name, "JSON", "Select", body)
+    session = SESSION.hex()
+    for name, value in [
+        ("KILL without sessions", {"dry_run": True}),
+        ("KILL of a list", {"sessions": [session]}),
+        ("KILL of no session", {"sessions": {"0123": [[1, 1]]}}),
+        ("KILL of no tasks", {"sessions": {session: []}}),
+        ("KILL of ids that are no pairs", {"sessions": {session: [1, 2]}}),
+        ("KILL of three ids", {"sessions": {session: [[1, 2, 3]]}}),
+        ("KILL of a fraction", {"sessions": {session: [[1, 2.0]]}}),
+        ("KILL of a negative id", {"sessions": {session: [[-1, 2]]}}),
+        ("KILL of an id of 64 bits", {"sessions": {session: [[1, 2**63]]}}),
+        ("KILL that is dry by a number", {"sessions": {session: [[1, 1]]}, "dry_run": 1}),
+    ]:
+        add_message(name, "KILL", "KILL", text(value))
+    for name, value in [
+        ("KILLED without tasks", {}),
+        ("KILLED of no session", {"tasks": {"x": 1}}),
+        ("KILLED of null", {"tasks": {session: None}}),
+    ]:
+        add_message(name, "KILL", "KILLED", text(value))
     for key, value in [
         ("frame_limit", 65535),
         ("pickle", 4),
@@ -498,6 +541,15 @@ def conversations() -> list[dict[str, Any]]:
                 step("server", "PONG", ident=1),
                 step("client", "DRAIN"),
                 step("server", "DRAINING", text({"connections": 0})),
+                step("client", "GOODBYE"),
+            ],
+        },
+        {
+            "name": "a task is killed",
+            "steps": [
+                *opening("control", "kill"),
+                step("client", "KILL", text({"sessions": {SESSION.hex(): [[3, 5]]}}), ident=1),
+                step("server", "KILLED", text({"tasks": {SESSION.hex(): 4}}), ident=1),
                 step("client", "GOODBYE"),
             ],
         },

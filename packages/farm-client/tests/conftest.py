@@ -15,6 +15,7 @@ from farm_common.deadline import Deadline
 from farm_common.frames import Flag, Kind
 from farm_common.handshake import ServerHello
 from farm_common.interpreter import hello_fields
+from farm_common.kills import pack_killed, unpack_kill
 from farm_common.security import NoAuth
 from farm_common.shipping import SharedStore, load_function, pack, pack_exception, unpack
 from farm_common.shipping.modules import unpack_changes, unpack_module
@@ -28,6 +29,13 @@ _LIMIT = 1 << 28
 
 class Die(BaseException):
     """Close the connection instead of answering; not an error that a cognate's part looks after."""
+
+
+class Killed(Exception):
+    """Answer as a worker does whose task was ended."""
+
+    def __init__(self, body):
+        self.body = body
 
 
 class Events(dict):
@@ -70,6 +78,9 @@ class PaperServer:
         jitter: A `random.Random` if answers are to be gathered and cut at random.
         forgotten: What the client said of modules that have changed, by worker.
         lies: What to answer instead of the next results: content, count, and whether it is a batch.
+        kills: The KILL frames that came, unpacked.
+        kill: Answers a KILL: given what it asks for, returns the bodies of the answers.
+        killed: What the next tasks end of that wait: the bodies of ERROR frames, by their keys.
     """
 
     die = Die
@@ -89,6 +100,9 @@ class PaperServer:
         self.forgotten = defaultdict(list)
         self.lies = deque()
         self.greeted = []
+        self.kills = []
+        self.kill = lambda sessions, dry_run: [pack_killed({})]
+        self.killed = {}
         self._lock = threading.Lock()
         self._open = set()
         self._closed = False
@@ -167,12 +181,23 @@ class PaperServer:
                 worker = PaperWorker(self, stream, client.index, session)
                 threading.current_thread().paper = worker
                 worker.serve()
+            else:
+                self._serve_control(stream)
         except (OSError, EOFError, Die):
             pass
         finally:
             with self._lock:
                 self._open.discard(sock)
             stream.close()
+
+    def _serve_control(self, stream):
+        while True:
+            for frame in stream.receive():
+                if frame.kind == Kind.KILL:
+                    asked = unpack_kill(frame.body)
+                    self.kills.append(asked)
+                    for body in self.kill(*asked):
+                        stream.send(stream.connection.send(Kind.KILLED, body, ident=frame.ident))
 
     def _greet(self, client, preamble):
         fields = {
@@ -254,7 +279,7 @@ class PaperWorker:
                 raise
             except Exception as error:
                 self.close_run()
-                text = pack_exception(error, 5, 1).body
+                text = getattr(error, "body", None) or pack_exception(error, 5, 1).body
                 self.segments += self.stream.connection.send(
                     Kind.ERROR, text, count=1, micros=1, ident=ident
                 )
@@ -301,6 +326,8 @@ class PaperWorker:
             raise TimeoutError(key)
         if server._closed:
             raise Die
+        if key in server.killed:
+            raise Killed(server.killed[key])
         return server.answers.get(key, key)
 
     def close_run(self):

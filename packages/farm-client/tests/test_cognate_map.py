@@ -161,7 +161,7 @@ class TestPmap:
         with farm.task_category("sums"), farm.task_priority("low"):
             assert farm.pmap(abs, [-1, -2]) == [1, 2]
         assert paper.calls
-        assert set(paper.calls) == {b'{"category": "sums"}'}
+        assert set(paper.calls) == {b'{"category":"sums"}'}
 
 
 class TestErrors:

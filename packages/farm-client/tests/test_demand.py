@@ -86,6 +86,25 @@ def test_a_capable_worker_gets_it(mixed, papers):
         mixed.broadcast_task(WITHOUT_SOURCE)
 
 
+def test_priorities_of_what_not_every_worker_can_load(mixed, papers):
+    """Each task has its own, whatever the same function was submitted with before."""
+    for _ in papers:
+        farm.future("paper:wait", "gate")
+    for server in papers:
+        assert server.started["gate"].wait(20)
+    order = []
+    futures = []
+    for n in range(6):
+        with farm.task_priority("low" if n % 2 == 0 else "default"):
+            futures.append(farm.future(WITHOUT_SOURCE, n))
+        futures[-1].add_done_callback(lambda _, n=n: order.append(n))
+    papers[0].events["gate"].set()
+    assert [future.result(20) for future in futures] == [1, 2, 3, 4, 5, 6]
+    mixed.end()  # callbacks have been called
+    assert order == [1, 3, 5, 0, 2, 4]
+    papers[1].events["gate"].set()
+
+
 def test_syntax_that_is_too_new(mixed, papers, monkeypatch):
     """It goes to a worker that is new enough; where there is none, it is refused at submit."""
     monkeypatch.setattr(source, "minimum_version", lambda unit: sys.version_info[:2])

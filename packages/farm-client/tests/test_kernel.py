@@ -1,10 +1,12 @@
 """Kernels of a server of paper: addresses, the current one, workers that come, go and die."""
 
+import json
 import threading
 
 import pytest
 
 import farm_client as farm
+from farm_client.future import Future
 from farm_client.kernel import _listed
 from farm_common.address import parse_address
 from farm_common.frames import Kind
@@ -219,3 +221,27 @@ def test_results_above_the_limit_of_a_server(paper, connect):
         channel.submit(len, bytes(100_001))
     channel.submit(len, bytes(99_000))
     assert channel.receive() == 99_000
+
+
+def test_a_broadcast_that_meets_a_worker_in_the_doorway(connect, paper, bound):
+    """It waits until the worker has been set up, as any task does."""
+    paper.workers = 1
+    kernel = connect()
+    with farm.task_category("setup"):
+        kernel.setup("paper:echo", 1)
+    engine = kernel._engine
+    add, results = engine.add, []
+
+    def add_late(link, setup):
+        with farm.task_category("broadcast"):
+            job = engine.prepare("paper:echo", (2,), {})
+        results.append(Future(engine))
+        engine.pin([link], results, job)
+        add(link, setup)
+
+    engine.add = add_late
+    paper.drop()
+    while not results:
+        pass
+    assert results[0].result(bound) == (2, 0)
+    assert [json.loads(call)["category"] for call in paper.calls] == ["setup", "setup", "broadcast"]

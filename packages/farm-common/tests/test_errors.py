@@ -16,6 +16,8 @@ from farm_common.errors import (
     PtreeRedefinitionError,
     PtreeUndefinedFunctionError,
     TaskExecutionError,
+    TaskKilledError,
+    TaskTimeoutError,
     WorkerLostError,
 )
 
@@ -35,6 +37,8 @@ TREE = {
     "PtreeUndefinedFunctionError": ("PtreeError",),
     "SerializationError": ("FarmError",),
     "TaskExecutionError": ("FarmError",),
+    "TaskKilledError": ("FarmError",),
+    "TaskTimeoutError": ("FarmError",),
     "UnsupportedError": ("FarmError",),
     "WorkerLostError": ("FarmError",),
 }
@@ -52,6 +56,25 @@ MADE = [
     (
         TaskExecutionError("E: x", "Traceback\n  line\n", "worker 1 at h:1"),
         "E: x (on worker 1 at h:1)\n\nTraceback\n  line",
+    ),
+    (TaskKilledError("f", "worker 1 at h:1"), "task f was killed on worker 1 at h:1"),
+    (
+        TaskKilledError("f", "worker 1 at h:1", 2.25, "Traceback\n  line\n"),
+        "task f was killed on worker 1 at h:1 after 2.25 s\n\nTraceback\n  line",
+    ),
+    (
+        TaskTimeoutError("f", "worker 1 at h:1", 2.0),
+        (
+            "task f ran on worker 1 at h:1 for longer than the 2 s that it has: "
+            "give it more by task_options(timeout=...)"
+        ),
+    ),
+    (
+        TaskTimeoutError("f", "worker 1 at h:1", 0.5, "Traceback\n  line\n"),
+        (
+            "task f ran on worker 1 at h:1 for longer than the 0.5 s that it has: "
+            "give it more by task_options(timeout=...)\n\nTraceback\n  line"
+        ),
     ),
     (
         WorkerLostError("f", "worker 1 at h:1", "killed by SIGKILL", 1),

@@ -14,8 +14,8 @@ PUBLIC = {
         Address AddressError AddressLike AuthError Authenticator Deadline FarmError
         IncompatibleVersionError InvalidTaskError KernelCreationError KernelEndedError Layer NoAuth
         NoKernelError ProtocolError PtreeCycleError PtreeError PtreeRedefinitionError
-        PtreeUndefinedFunctionError SerializationError TaskExecutionError UnsupportedError
-        WorkerLostError __version__ parse_address
+        PtreeUndefinedFunctionError SerializationError TaskExecutionError TaskKilledError
+        TaskTimeoutError UnsupportedError WorkerLostError __version__ parse_address
     """,
     "farm_common.address": "UNIX_PATH_LIMIT Address AddressLike parse_address",
     "farm_common.connection": "Connection Happening",
@@ -24,7 +24,7 @@ PUBLIC = {
         AddressError AuthError FarmError IncompatibleVersionError InvalidTaskError
         KernelCreationError KernelEndedError NoKernelError ProtocolError PtreeCycleError PtreeError
         PtreeRedefinitionError PtreeUndefinedFunctionError SerializationError TaskExecutionError
-        UnsupportedError WorkerLostError
+        TaskKilledError TaskTimeoutError UnsupportedError WorkerLostError
     """,
     "farm_common.frames": """
         Buffer Flag Frame FrameReader HEADER_SIZE IGNORABLE Kind MAX_BUFFERS NAMES PREAUTH_LIMIT
@@ -34,6 +34,9 @@ PUBLIC = {
         ClientHello Hello MAGIC NEW_SESSION Offer PREAMBLE_SIZE PROTOCOL_VERSIONS Preamble Refusal
         SESSION_SIZE Select ServerHello check_magic common_version decode_json encode_json
     """,
+    "farm_common.kills": """
+        KILLED Spans TIMEOUT pack_kill pack_killed spans_of unpack_kill unpack_killed
+    """,
     "farm_common.logs": "LEVELS environment_level log_to_stderr set_up_logging",
     "farm_common.memory": "allocate trim",
     "farm_common.parts": """
@@ -42,6 +45,7 @@ PUBLIC = {
         make_ndarray pack_failures_by
     """,
     "farm_common.security": "Authenticator Layer NoAuth PlainLayer find_authenticator",
+    "farm_common.shipping.interruptions": "Interruption pack_interruption unpack_interruption",
     "farm_common.shipping.modules": """
         GivenModule KINDS NAME_LIMIT contents is_module_name pack_changes pack_module python_name
         unpack_changes unpack_module

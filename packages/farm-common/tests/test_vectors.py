@@ -14,7 +14,9 @@ from farm_common import errors, handshake
 from farm_common.connection import Connection
 from farm_common.frames import NAMES, Flag, Frame, FrameReader, Kind, encode_frame
 from farm_common.handshake import Offer, Preamble, Select
+from farm_common.kills import pack_kill, pack_killed, unpack_kill, unpack_killed
 from farm_common.shipping import unpack_exception
+from farm_common.shipping.interruptions import unpack_interruption
 from farm_common.shipping.modules import (
     GivenModule,
     pack_changes,
@@ -30,6 +32,7 @@ if not PATH.exists():
     pytest.skip("the vectors are in a checkout only", allow_module_level=True)
 
 VECTORS = json.loads(PATH.read_text("utf-8"))
+MESSAGES = {"KILL": unpack_kill, "KILLED": unpack_killed}
 ROLES = {"client": Role.CLIENT, "server": Role.SERVER}
 
 
@@ -223,6 +226,42 @@ class TestBodies:
         assert unpack_changes(body) == modules
         assert pack_changes(modules) == body
 
+    @pytest.mark.parametrize(
+        "vector", named([one for one in VECTORS["valid"] if "dry_run" in one.get("message", {})])
+    )
+    def test_kill(self, vector):
+        """The tasks in question are this body, both ways."""
+        body = bytes.fromhex(vector["fields"]["body"])
+        message = vector["message"]
+        sessions, dry_run = unpack_kill(body)
+        assert {name: [list(span) for span in spans] for name, spans in sessions.items()} == (
+            message["sessions"]
+        )
+        assert dry_run is message["dry_run"]
+        assert pack_kill(sessions, dry_run) == body
+
+    @pytest.mark.parametrize(
+        "vector", named([one for one in VECTORS["valid"] if one.get("kind") == "KILLED"])
+    )
+    def test_killed(self, vector):
+        """The tasks that were ended are this body, both ways."""
+        body = bytes.fromhex(vector["fields"]["body"])
+        tasks = vector["message"]["tasks"]
+        assert unpack_killed(body) == tasks
+        assert pack_killed(tasks) == body
+
+    @pytest.mark.parametrize(
+        "vector", named([one for one in VECTORS["valid"] if one.get("kind") == "ERROR"])
+    )
+    def test_interruption(self, vector):
+        """An error says whether the task was ended, why, and after how long."""
+        body = bytes.fromhex(vector["fields"]["body"])
+        message = vector.get("parts", {}).get("message", {})
+        ended = unpack_interruption(body)
+        assert (ended is not None) is ("interrupted" in message)
+        if ended is not None:
+            assert ended == (message["interrupted"], 2.25, message["description"])
+
 
 def brought_to(vector):
     """A connection in the role and state that a vector asks for."""
@@ -269,9 +308,10 @@ class TestRefused:
     @pytest.mark.parametrize("vector", of_type("message", VECTORS["invalid"]))
     def test_message(self, vector):
         """These bytes are no such message."""
-        kind = getattr(handshake, vector["message_type"])
+        name = vector["message_type"]
+        decode = MESSAGES.get(name) or getattr(handshake, name).decode
         with pytest.raises(errors.ProtocolError):
-            kind.decode(bytes.fromhex(vector["hex"]))
+            decode(bytes.fromhex(vector["hex"]))
 
 
 @pytest.mark.parametrize("vector", named(VECTORS["conversations"]))

@@ -69,3 +69,14 @@ def test_the_parent_sees_what_a_child_writes():
         os._exit(0)
     os.waitpid(pid, 0)
     assert (slot.words[Slot.TASK], slot.words[Slot.DONE], slot.category) == (43, 2**40, "sim")
+
+
+def test_what_runs():
+    """A task from its first instruction on, and none while the worker sends."""
+    slot = Board(1).take()
+    slot.words[Slot.STATE] = Slot.WORK
+    assert slot.running is None
+    slot.words[Slot.TASK] = 1
+    assert slot.running == 0
+    slot.words[Slot.STATE] = Slot.SENDING
+    assert slot.running is None

@@ -111,3 +111,16 @@ def test_status_of_an_idle_worker(ends):
         None,
         1.0,
     )
+
+
+def test_long_lines_of_control_sessions(ends):
+    """They run no tasks, and a list of tasks to be killed may be long."""
+    child, other = ends
+    child.role = "control"
+    other.sendall(b'{"x": "' + 70_000 * b"x")
+    results = [child.receive(), child.receive()]
+    other.sendall(b'"}\n')
+    while not results[-1]:
+        assert results[-1] is not None
+        results.append(child.receive())
+    assert len(results[-1][0]["x"]) == 70_000

@@ -8,6 +8,7 @@ import pytest
 from farm_common.connection import Connection
 from farm_common.frames import Kind
 from farm_common.handshake import decode_json
+from farm_common.kills import pack_kill, unpack_killed
 from farm_common.security import PlainLayer
 from farm_common.states import Role, State
 from farm_common.stream import Stream
@@ -134,4 +135,32 @@ def test_a_parent_that_does_not_answer(start):
 
     session = start(ask)
     session.send(Kind.STATUS)
+    assert session.join()
+
+
+def kill(session, body):
+    """Send a KILL."""
+    session.client.send(session.client.connection.send(Kind.KILL, body, ident=9))
+
+
+def test_kill(start):
+    """The parent is asked, and what it says is the answer."""
+    asked = []
+
+    def ask(what, **more):
+        asked.append((what, more))
+        return {"tasks": {"0" * 32: 7}}
+
+    session = start(ask)
+    kill(session, pack_kill({"0" * 32: ((5, 8),)}, dry_run=True))
+    frame = session.receive()
+    assert (frame.kind, frame.ident) == (Kind.KILLED, 9)
+    assert unpack_killed(frame.body) == {"0" * 32: 7}
+    assert asked == [("kill", {"sessions": {"0" * 32: ((5, 8),)}, "dry_run": True})]
+
+
+def test_a_kill_of_nonsense(start):
+    """The parent does not hear of it."""
+    session = start(None)
+    kill(session, b'{"sessions": 3}')
     assert session.join()

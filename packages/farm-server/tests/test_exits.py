@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from farm_server import exits
-from farm_server.exits import Exits, MemoryKills, describe
+from farm_server.exits import Exits, MemoryKills, Verdict, describe
 
 
 def test_an_exit():
@@ -70,3 +70,11 @@ def test_no_system_count_is_no_kill(monkeypatch):
     monkeypatch.setattr(exits, "cgroup_file", lambda controller, name: None)
     monkeypatch.setattr(exits, "read_text", lambda path: None)
     assert not MemoryKills().rose()
+
+
+def test_a_verdict():
+    """What the server itself ended has a reason, the task of that, and how long it had run."""
+    verdict = Verdict(5, "timeout", 2.5)
+    ending = describe(9, task=6, done=4, memory=False, verdict=verdict)
+    assert ending["signal"] == "SIGKILL"
+    assert (ending["task"], ending["verdict"], ending["seconds"]) == (5, "timeout", 2.5)

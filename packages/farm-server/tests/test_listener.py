@@ -14,6 +14,7 @@ from farm_common.handshake import PREAMBLE_SIZE, Preamble, Refusal
 from farm_server import listener as module
 from farm_server.board import Slot
 from farm_server.endpoint import open_endpoints
+from farm_server.interrupter import SIGNAL
 from farm_server.listener import Listener
 from farm_server.settings import make_settings
 
@@ -26,6 +27,7 @@ class Processes:
         self.statuses = {}
         self.signals = []
         self.full = False
+        self.stops = True
 
     def fork(self, birth, foreign):
         if self.full:
@@ -40,8 +42,13 @@ class Processes:
     def poll(self, pid):
         return self.statuses.pop(pid, None)
 
-    def kill(self, pid, number):
+    def stopped(self, pid):
+        return self.stops
+
+    def signal(self, pid, number):
         self.signals.append((pid, number))
+
+    kill = signal
 
 
 class Clock:
@@ -544,3 +551,112 @@ def test_ending(bench):
     assert not bench.listener.finished
     bench.settle(3.5)
     assert bench.listener.finished
+
+
+# tasks that are ended
+
+
+def running(birth, task):
+    """Be a worker that runs a task."""
+    birth.slot.words[Slot.STATE] = Slot.WORK
+    birth.slot.words[Slot.TASK] = task + 1
+    birth.slot.words[Slot.STARTED] = 1
+
+
+def test_kill(bench):
+    """The task of the session that was named, and no other; the answer comes when it has ended."""
+    _, pid, birth = bench.session()
+    _, _, other = bench.session()
+    _, _, control = bench.session("control")
+    running(birth, 4)
+    running(other, 4)
+    unknown = "ab" * 16
+    sessions = {birth.session.hex(): [[3, 5]], other.session.hex(): [[9, 9]], unknown: [[0, 9]]}
+    bench.tell(control, ask="kill", sessions=sessions, dry_run=False)
+    bench.settle()
+    assert bench.processes.signals == [(pid, SIGNAL)]
+    birth.slot.words[Slot.HIT] = 5
+    birth.slot.words[Slot.TASK] = 0
+    bench.settle(0.01)
+    assert bench.hear(control) == {"tasks": {birth.session.hex(): 4}}
+    assert bench.processes.signals == [(pid, SIGNAL)]
+
+
+def test_kill_without_an_effect(bench):
+    """A dry run is answered at once, and nobody is signalled."""
+    _, _, birth = bench.session()
+    _, _, control = bench.session("control")
+    running(birth, 4)
+    bench.tell(control, ask="kill", sessions={birth.session.hex(): [[4, 4]]}, dry_run=True)
+    bench.settle()
+    assert bench.hear(control) == {"tasks": {birth.session.hex(): 4}}
+    assert bench.processes.signals == []
+
+
+def test_kill_by_a_worker(bench):
+    """Tasks can reach their process's way to the parent, and must not end others by it."""
+    _, _, birth = bench.session()
+    _, _, other = bench.session()
+    running(birth, 4)
+    bench.tell(other, ask="kill", sessions={birth.session.hex(): [[4, 4]]}, dry_run=False)
+    bench.settle(1)
+    assert bench.processes.signals == []
+
+
+def test_a_control_session_is_not_killed(bench):
+    """It has no tasks."""
+    _, _, control = bench.session("control")
+    running(control, 4)
+    bench.tell(control, ask="kill", sessions={control.session.hex(): [[4, 4]]}, dry_run=False)
+    bench.settle()
+    assert bench.hear(control) == {"tasks": {}}
+
+
+def test_who_asked_has_left_before_the_answer(bench):
+    """The task is ended all the same."""
+    _, pid, birth = bench.session()
+    _, control_pid, control = bench.session("control")
+    running(birth, 4)
+    bench.tell(control, ask="kill", sessions={birth.session.hex(): [[4, 4]]}, dry_run=False)
+    bench.settle()
+    bench.die(control_pid)
+    bench.listener._reap()
+    for _ in range(60):
+        bench.settle(0.01)
+    assert (pid, signal.SIGKILL) in bench.processes.signals
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_worker_that_had_to_be_ended(bench, stopped):
+    """Its client is told of the task, why it was ended and after how long, when it comes back."""
+    bench.processes.stops = stopped
+    _, pid, birth = bench.session()
+    _, _, control = bench.session("control")
+    running(birth, 4)
+    bench.tell(control, ask="kill", sessions={birth.session.hex(): [[4, 4]]}, dry_run=False)
+    for _ in range(60):
+        bench.settle(0.01)
+    assert bench.processes.signals[-2:] == [(pid, signal.SIGSTOP), (pid, signal.SIGKILL)]
+    bench.die(pid, 9)
+    bench.listener._reap()
+    bench.settle()
+    assert bench.hear(control) == {"tasks": {birth.session.hex(): 4}}
+    bench.connect(Preamble(session=birth.session).encode())
+    lost = bench.processes.births[max(bench.processes.births)].lost
+    assert (lost["signal"], lost["task"], lost["verdict"]) == ("SIGKILL", 4, "killed")
+    assert lost["seconds"] > 0
+    assert lost["memory"] is None
+
+
+def test_a_worker_whose_task_has_a_time_limit(bench):
+    """It says so once; the parent does the rest."""
+    _, pid, birth = bench.session()
+    running(birth, 4)
+    birth.slot.words[Slot.LIMIT] = 1  # and it was started long ago
+    bench.settle(1)
+    assert bench.processes.signals == []
+    bench.tell(birth, ask="watch")
+    for _ in range(3):
+        bench.settle(0.05)
+    assert bench.processes.signals[0] == (pid, SIGNAL)
+    assert birth.slot.words[Slot.KILL] == 5 << 1 | 1

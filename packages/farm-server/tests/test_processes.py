@@ -85,3 +85,53 @@ def test_signals_are_not_blocked_afterwards(fork):
     """They are only while there are two processes with the same handlers."""
     fork(lambda: None)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
+
+
+@pytest.mark.parametrize("waitid", [True, False])
+def test_a_process_that_stops(fork, monkeypatch, waitid):
+    """It is told once; its end is, too, whoever looked first."""
+    if not waitid:
+        monkeypatch.delattr(os, "waitid", raising=False)
+    processes = Processes()
+    pid = fork(signal.pause)
+    assert not processes.stopped(pid)
+    processes.signal(pid, signal.SIGSTOP)
+    while not processes.stopped(pid):
+        pass
+    assert not processes.stopped(pid)
+    assert processes.poll(pid) is None
+    processes.signal(pid, signal.SIGCONT)
+    processes.signal(pid, signal.SIGUSR2)
+    found = None
+    while found is None:
+        assert not processes.stopped(pid)
+        found = processes.poll(pid)
+    assert os.WTERMSIG(found) == signal.SIGUSR2
+    assert not processes.stopped(pid)
+    processes.signal(pid, signal.SIGUSR2)
+
+
+def test_a_signal_for_one_process(fork):
+    """What it has started does not get it."""
+    read, write = os.pipe()
+
+    def start():
+        if os.fork():
+            signal.signal(signal.SIGUSR1, lambda *_: os.write(write, b"1"))
+            os.write(write, b"!")
+            while True:
+                signal.pause()
+        signal.signal(signal.SIGUSR1, lambda *_: os.write(write, b"2"))
+        os.write(write, b"!")
+        while True:
+            signal.pause()
+
+    pid = fork(start)
+    os.close(write)
+    got = os.read(read, 1) + os.read(read, 1)
+    assert got == b"!!"
+    Processes().signal(pid, signal.SIGUSR1)
+    assert os.read(read, 1) == b"1"
+    Processes().kill(pid, signal.SIGKILL)
+    assert os.read(read, 9) == b""
+    os.close(read)

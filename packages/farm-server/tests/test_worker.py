@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import struct
 import sys
@@ -14,10 +15,13 @@ from farm_common.errors import ProtocolError
 from farm_common.frames import Flag, FrameReader, Kind, encode_frame
 from farm_common.security import PlainLayer
 from farm_common.shipping import Shared, pack, ship_function, unpack, unpack_exception
+from farm_common.shipping.interruptions import unpack_interruption
 from farm_common.shipping.modules import GivenModule, pack_changes, pack_module
 from farm_common.states import Role, State
 from farm_common.stream import Stream
 from farm_common.testing import client_hello
+from farm_server.board import Slot
+from farm_server.interrupter import SIGNAL
 from farm_server.worker import Worker, warm_up
 
 
@@ -270,8 +274,6 @@ def test_questions_that_are_not_for_workers(client, kind):
 
 def test_what_the_board_says(client):
     """How many tasks were done, and that none runs."""
-    from farm_server.board import Slot
-
     client.batch(client.function(abs), 1, [(-1,)] * 10)
     client.serve()
     assert client.words[Slot.DONE] == 10
@@ -367,3 +369,174 @@ def test_a_module_for_an_argument(importing, monkeypatch):
     get = importing.function("builtins:getattr")
     importing.send(Kind.TASK, get + pickled[:-1] + b"\x8c\x06number\x86}\x86.", ident=1, count=1)
     assert results(importing.serve()) == {1: 3}
+
+
+# tasks that are ended
+
+
+@pytest.fixture
+def desk(client, monkeypatch):
+    """What tasks reach as ``sys.desk``: they kill themselves, as the parent would."""
+
+    class Desk:
+        words = client.words
+
+        def kill(self, late=False):
+            self.words[Slot.KILL] = self.words[Slot.TASK] << 1 | late
+            os.kill(os.getpid(), SIGNAL)
+            for _ in range(1000):
+                pass  # time for the handler
+
+    before = signal.getsignal(SIGNAL)
+    client.worker._interrupter.install()
+    monkeypatch.setattr(sys, "desk", Desk(), raising=False)
+    yield sys.desk
+    signal.signal(SIGNAL, before)
+
+
+def ended(frames):
+    """{ident: how the task was ended}, of those that were."""
+    return {
+        frame.ident: unpack_interruption(frame.body)
+        for frame in frames
+        if frame.kind == Kind.ERROR and unpack_interruption(frame.body) is not None
+    }
+
+
+@pytest.mark.parametrize(("late", "reason"), [(False, "killed"), (True, "timeout")])
+def test_a_task_that_is_killed(client, desk, late, reason):
+    """It is answered by its own error; those around it, in the same frame, by their results."""
+
+    def task(n, late):
+        import sys
+
+        if n == 2:
+            sys.desk.kill(late)
+        return n
+
+    client.batch(client.function(task), 1, [(1, late), (2, late), (3, late)])
+    frames = client.serve()
+    got = ended(frames)
+    assert list(got) == [2]
+    assert got[2].reason == reason
+    assert 0 < got[2].seconds < 60
+    # The user's own lines, and nobody else's.
+    assert re.findall(r", in (\w+)\n", got[2].description) == ["task", "kill"]
+    assert list(results(frames)) == [1, 2, 3]
+    assert (results(frames)[1], results(frames)[3]) == (1, 3)
+    assert client.words[Slot.HIT] == 3
+    assert client.words[Slot.STATE] == Slot.WORK
+
+
+@pytest.mark.parametrize("how", ["return 5", "raise ValueError", "raise SystemExit", "pass"])
+def test_a_task_that_takes_the_exception_for_its_own(client, desk, how):
+    """It was killed, whatever it makes of that."""
+    space = {"__name__": "__main__"}
+    text = "def task():\n import sys\n try: sys.desk.kill()\n except BaseException: "
+    exec(text + how, space)
+    client.task(client.function(space["task"]), 1)
+    client.task(client.function(abs), 2, -1)
+    frames = client.serve()
+    assert list(ended(frames)) == [1]
+    assert results(frames)[2] == 1
+
+
+class Act:
+    """Does something where it is unpacked, and is nothing then."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __reduce__(self):
+        return exec, (self.text,)
+
+
+def test_a_kill_while_something_is_loaded(client, desk):
+    """It is loaded to its end: nothing is left halfway. (Here nobody signals again.)"""
+    act = Act("import sys; sys.desk.kill()")
+    client.task(client.function(lambda: act), 1)
+    client.task(client.function(id), 2, act)
+    frames = client.serve()
+    assert ended(frames) == {}
+    assert results(frames)[1] is None
+
+
+def send_limited(client, function, ident, timeout, *args):
+    """Send a task with a time limit."""
+    text = json.dumps({"timeout": timeout}).encode()
+    body = function + struct.pack("!I", len(text)) + text + pack((args, {}), 5, "it").body
+    client.send(Kind.TASK, body, ident=ident, count=1, flags=Flag.OPTIONS)
+
+
+def test_a_task_with_a_time_limit(client, desk):
+    """The board says how long it may run, as long as it runs; the parent is told to look."""
+    ours, theirs = socket.socketpair()
+    client.worker._parent = theirs
+    function = client.function(lambda: list(__import__("sys").desk.words))
+    send_limited(client, function, 1, 1.5)
+    send_limited(client, function, 2, 1e30)
+    client.task(function, 3)
+    got = results(client.serve())
+    assert [got[ident][Slot.LIMIT] for ident in (1, 2, 3)] == [1_500_000_000, 1 << 62, 0]
+    assert 0 < got[1][Slot.STARTED] <= got[2][Slot.STARTED] <= got[3][Slot.STARTED]
+    assert client.words[Slot.LIMIT] == 0
+    theirs.close()
+    assert ours.makefile("rb").read() == b'{"ask": "watch"}\n'  # once for both
+    ours.close()
+
+
+def test_a_time_limit_while_something_is_loaded(client, desk):
+    """Arguments and functions have a minute more; the task's own time begins after that."""
+    desk.seen = []
+    assert (Slot.STARTED, Slot.LIMIT) == (3, 7)
+    look = "import sys; sys.desk.seen.append((sys.desk.words[7], sys.desk.words[3]))"
+    act = Act(look)
+    function = client.function(lambda _: (act, exec(look)))
+    send_limited(client, function, 1, 1.0, act)
+    send_limited(client, function, 2, 1.0, None)
+    client.task(function, 3, act)
+    client.serve()
+    limits, starts = zip(*desk.seen)
+    assert limits == (61 * 10**9, 61 * 10**9, 10**9, 10**9, 0, 0)
+    assert list(starts) == sorted(starts)
+    assert starts[1] < starts[2]
+
+
+def test_a_time_limit_and_arguments_that_cannot_be_unpacked(client):
+    """It is over with them."""
+    send_limited(client, client.function(abs), 1, 1.0, Act("raise ValueError"))
+    assert results(client.serve()) == {1: "ValueError"}
+    assert client.words[Slot.LIMIT] == 0
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "1", True, [], {}])
+def test_a_time_limit_that_is_none(client, timeout):
+    """The task fails, rather than that it runs for ever."""
+    send_limited(client, client.function(abs), 1, timeout, -1)
+    client.task(client.function(abs), 2, -1)
+    got = results(client.serve())
+    assert "timeout is a number above 0, not" in got[1]
+    assert got[2] == 1
+
+
+def test_a_parent_that_is_gone_when_it_should_look(client):
+    """The task runs all the same: the monitor ends such a process."""
+    ours, theirs = socket.socketpair()
+    ours.close()
+    client.worker._parent = theirs
+    send_limited(client, client.function(abs), 1, 1, -1)
+    assert results(client.serve()) == {1: 1}
+    theirs.close()
+
+
+def test_a_worker_that_sends(client, monkeypatch):
+    """The board says so, for it runs no task then."""
+    seen = []
+    send = client.stream.send
+    monkeypatch.setattr(
+        client.stream, "send", lambda data: seen.append(client.words[Slot.STATE]) or send(data)
+    )
+    client.task(client.function(abs), 1, -1)
+    client.serve()
+    assert set(seen) == {Slot.SENDING}
+    assert client.words[Slot.STATE] == Slot.WORK

@@ -16,6 +16,8 @@ from farm_common.errors import (
     PtreeUndefinedFunctionError,
     SerializationError,
     TaskExecutionError,
+    TaskKilledError,
+    TaskTimeoutError,
     UnsupportedError,
     WorkerLostError,
 )
@@ -69,13 +71,14 @@ from .kernel import (
     end_kernel,
     kernel_name,
     kernel_worker_count,
+    kill_tasks,
     make_channel,
     make_kernel,
     set_kernel,
     task_categories_running,
     worker_index,
 )
-from .options import task_category, task_priority
+from .options import task_category, task_options, task_priority
 from .promise import (
     Future,
     Promise,
@@ -115,6 +118,8 @@ __all__ = [
     "Shared",
     "Stream",
     "TaskExecutionError",
+    "TaskKilledError",
+    "TaskTimeoutError",
     "UnsupportedError",
     "WorkerInfo",
     "WorkerLostError",
@@ -134,6 +139,7 @@ __all__ = [
     "is_fulfilled",
     "kernel_name",
     "kernel_worker_count",
+    "kill_tasks",
     "make_channel",
     "make_kernel",
     "pand",
@@ -178,6 +184,7 @@ __all__ = [
     "submit_timeout",
     "task_categories_running",
     "task_category",
+    "task_options",
     "task_priority",
     "try_receive_result",
     "worker_index",

@@ -13,16 +13,15 @@ from typing import Callable, Optional
 
 from farm_common.errors import WorkerLostError
 from farm_common.frames import Buffer
+from farm_common.kills import KILLED
 
 from .demand import Demand
+from .interruption import interruption
 from .job import Job
 from .link import Link
 from .poller import READ, WRITE, Poller
 
-__all__ = ["ATTEMPTS", "Dispatcher"]
-
-#: How often a task may be started when workers die under it.
-ATTEMPTS = 3
+__all__ = ["Dispatcher"]
 
 #: Work that is not worth dividing among workers, in microseconds.
 _CHUNK = 50.0
@@ -53,7 +52,7 @@ class Dispatcher:
         self.low: deque[Job] = deque()
         self.suspects: deque[Job] = deque()  # a worker died under them: one at a time
         self.homeless: dict[int, deque[Job]] = {}  # for workers that are not connected
-        self.choosy: dict[Demand, deque[Job]] = {}  # for workers that can load what they bring
+        self.choosy: dict[Demand, deque[Job]] = {}  # for workers that are what they demand
 
     def send_alone(self, job: Job) -> bool:
         """Send a task with plain arguments at once, if nothing waits and a worker is idle.
@@ -90,11 +89,13 @@ class Dispatcher:
     def sift(self, demand: Callable[[Job], Optional[Demand]]) -> None:
         """Look again at what queued tasks demand, as other workers have come."""
         for queue in (self.queue, self.low, self.suspects):
-            for job in list(queue):
+            for _ in range(len(queue)):
+                job = queue.popleft()
                 job.demand = demand(job)
                 if job.demand is not None:
-                    queue.remove(job)
                     self.choosy.setdefault(job.demand, deque()).append(job)
+                else:
+                    queue.append(job)
 
     def reject(self, demand: Demand, error: BaseException) -> None:
         """Fail the tasks with a demand that no worker meets any more."""
@@ -105,9 +106,11 @@ class Dispatcher:
         """Whether any task waits for a worker."""
         return bool(self.queue or self.choosy or self.suspects or self.low)
 
-    def _fill_choosy(self) -> None:
+    def _fill_choosy(self, low: bool) -> None:
         """Send what not every worker can run to those that can; others wait no longer for it."""
         for demand, queue in list(self.choosy.items()):
+            if demand.low is not low:
+                continue
             for link in [*self.idle, *self.partial]:
                 if queue and link.room and link.can_run(demand):
                     share = -(-len(queue) // (len(self.idle) + len(self.partial)))
@@ -120,10 +123,16 @@ class Dispatcher:
     def fill(self) -> None:
         """Send queued tasks to the links that have room."""
         if self.choosy:
-            self._fill_choosy()
+            self._fill_choosy(False)
+        low = False
         passed: list[Link] = []
         while True:
-            queue = self.suspects or self.queue or self.low
+            queue = self.suspects or self.queue
+            if not queue:
+                if self.choosy and not low:
+                    low = True
+                    self._fill_choosy(True)
+                queue = self.low
             if not queue:
                 break
             if queue[0].sink is None:
@@ -232,7 +241,16 @@ class Dispatcher:
         self.idle.pop(link, None)
         self.partial.pop(link, None)
 
-    def requeue(self, link: Link, last: Optional[int], reason: str, *, charge: bool) -> None:
+    def requeue(
+        self,
+        link: Link,
+        last: Optional[int],
+        reason: str,
+        *,
+        charge: bool,
+        verdict: Optional[str] = None,
+        seconds: Optional[float] = None,
+    ) -> None:
         """Queue again what was in flight on a link, before all that waits.
 
         Args:
@@ -240,18 +258,27 @@ class Dispatcher:
             last: The id of the task that its worker started last, where that is known.
             reason: How the worker was lost.
             charge: Whether the tasks that were started count as started.
+            verdict: Why the worker was ended together with that task, if so.
+            seconds: How long that task had run.
         """
+        last = self._fail_ended(link, last, verdict, seconds)
         started, waiting = link.orphans(last)
         again: list[Job] = []
         for job in started:
-            if charge:
+            if charge or job.most == 1:
                 job.attempts += 1
-            if job.attempts < ATTEMPTS:
+            if job.attempts < job.most:
                 again.append(job)
             else:
-                name = job.function.name
-                self._fail([job], WorkerLostError(name, link.label, reason, job.attempts))
-        again += waiting
+                self._fail_lost(job, link, reason)
+        for job in waiting:
+            # Nobody can tell whether these were started. Most are not counted as if they were; but
+            # once is once.
+            if last is None and job.most == 1:
+                job.attempts += 1
+                self._fail_lost(job, link, reason)
+            else:
+                again.append(job)
         again += link.pinned
         link.pinned.clear()
         for job in reversed(again):
@@ -262,14 +289,40 @@ class Dispatcher:
                     self._fail([job], WorkerLostError(name, link.label, reason, 1))
                     continue
                 job.sink.restart(job)
-            if job.pin >= 0:
-                self.homeless.setdefault(link.index, deque()).appendleft(job)
-            elif job.demand is not None:
-                self.choosy.setdefault(job.demand, deque()).appendleft(job)
-            elif job.attempts:
-                self.suspects.appendleft(job)
-            else:
-                self.queue.appendleft(job)
+            self._put_first(link, job)
+
+    def _fail_ended(
+        self, link: Link, last: Optional[int], verdict: Optional[str], seconds: Optional[float]
+    ) -> Optional[int]:
+        """Fail the task for the sake of which a worker was ended, if there is one.
+
+        Returns:
+            The id of the task that its worker started last, as far as it is known now.
+        """
+        running = link.running(last)
+        if running is not None and verdict is None and running in link.aimed:
+            verdict = KILLED  # nobody tells; but it was to be, and must not be started again
+        if verdict is None:
+            return link.doomed if last is None else last
+        job = None if running is None else link.inflight.pop(running, None)
+        if job is not None:
+            self._fail([job], interruption(job, link.label, verdict, seconds))
+        return running
+
+    def _put_first(self, link: Link, job: Job) -> None:
+        """Queue a task of a lost link before all that waits."""
+        if job.pin >= 0:
+            self.homeless.setdefault(link.index, deque()).appendleft(job)
+        elif job.demand is not None:
+            self.choosy.setdefault(job.demand, deque()).appendleft(job)
+        elif job.attempts:
+            self.suspects.appendleft(job)
+        else:
+            self.queue.appendleft(job)
+
+    def _fail_lost(self, job: Job, link: Link, reason: str) -> None:
+        name = job.function.name
+        self._fail([job], WorkerLostError(name, link.label, reason, job.attempts))
 
     def withdraw(self, chosen: Callable[[Job], bool]) -> int:
         """Take some tasks off the queues; return how many there were."""

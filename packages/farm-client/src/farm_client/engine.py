@@ -17,12 +17,15 @@ from typing import Any, Callable, Optional
 
 from farm_common.connection import Happening
 from farm_common.errors import (
+    FarmError,
     KernelEndedError,
     ProtocolError,
     SerializationError,
     TaskExecutionError,
+    UnsupportedError,
 )
 from farm_common.frames import Flag, Frame, Kind
+from farm_common.kills import KILLED
 from farm_common.shipping import (
     SCALARS,
     Parcel,
@@ -32,6 +35,7 @@ from farm_common.shipping import (
     unpack,
     unpack_exception,
 )
+from farm_common.shipping.interruptions import unpack_interruption
 from farm_common.shipping.tasks import Task
 
 from . import interrupts
@@ -39,12 +43,13 @@ from .demand import Demand
 from .dispatcher import Dispatcher
 from .function import Function, FunctionTable
 from .handover import Handover, Waiter, note_fork
+from .interruption import interruption
 from .interrupts import protected
 from .job import Job, Sink
 from .lender import Lender
 from .library import Library
 from .link import Link
-from .options import current_options
+from .options import Options, current_options
 from .output import Printer
 from .poller import READ, WRITE
 from .timers import Timers
@@ -98,6 +103,8 @@ class Engine(Handover):
         self._frame_limit = 1 << 62
         self._crew = object()  # another one whenever workers come or go
         self._picky = False  # whether some worker cannot load our bytecode
+        self._dated = False  # whether some server cannot end a task whose time is up
+        self._special = False  # whether there were tasks whose options not every worker may meet
         self._absent: set[int] = set()  # the indices of workers that are to be replaced
         self._submitted_at = 0.0
         self.timers = Timers(self)
@@ -113,8 +120,10 @@ class Engine(Handover):
         Raises:
             InvalidTaskError: `task` is no task.
             SerializationError: The task or an argument cannot travel.
+            UnsupportedError: No worker has the tags that it asks for.
             KernelEndedError: The kernel has ended.
         """
+        options = current_options()
         function = self._functions.find(task)
         parcel: Optional[Parcel] = None
         if keywords:
@@ -129,17 +138,9 @@ class Engine(Handover):
         if function.largest > self._frame_limit or function.shared:
             self._check_function(function)
         demand: Optional[Demand] = None
-        if self._picky:
-            if parcel is None and function.crew is self._crew:
-                demand = function.demand  # as it was found for the same workers
-            else:
-                with self._lock:
-                    demand = self._demand(function, parcel)
-                    if parcel is None:
-                        function.demand, function.crew = demand, self._crew
-        job = Job(
-            function, args if parcel is None else (), parcel, current_options(), sink, -1, demand
-        )
+        if self._picky or options is not None:
+            demand = self._find_demand(function, parcel, options)
+        job = Job(function, args if parcel is None else (), parcel, options, sink, -1, demand)
         self._enqueue(job)
         if parcel is not None and parcel.buffers:
             self._own(job)
@@ -218,12 +219,12 @@ class Engine(Handover):
 
         Raises:
             SerializationError: An argument cannot travel.
+            UnsupportedError: No worker has the tags that its options ask for.
             KernelEndedError: The kernel has ended.
         """
         parcel = job.parcel = self.pack(job.function, args)
-        if self._picky:
-            with self._lock:
-                job.demand = self._demand(job.function, parcel)
+        if self._picky or job.options is not None:
+            job.demand = self._find_demand(job.function, parcel, job.options)
         size = len(parcel.body) + sum(map(len, parcel.buffers))
         self._enqueue(job)
         return size
@@ -257,9 +258,12 @@ class Engine(Handover):
         functions = self._functions
         function = functions.find_portable(task) if lasting else functions.find(task)
         parcel = self._pack(function, args, keywords)
+        options = current_options()
+        if options is not None and options.tags:
+            options = options._replace(tags=frozenset())  # who asks for it says which workers
         with self._lock:
-            demand = self._demand(function, parcel)
-        return Job(function, (), parcel, current_options(), None, demand=demand)
+            demand = self._demand(function, parcel, options)
+        return Job(function, (), parcel, options, None, demand=demand)
 
     def _pack(self, function: Function, args: tuple[Any, ...], keywords: dict[str, Any]) -> Parcel:
         functions = self._functions
@@ -318,19 +322,45 @@ class Engine(Handover):
 
     # what not every worker can run
 
-    def _demand(self, function: Function, parcel: Optional[Parcel]) -> Optional[Demand]:
+    def _is_special(self, options: Options) -> bool:
+        """Whether not every worker may be what the options of a task ask for."""
+        if options.tags or (self._dated and options.timeout is not None):
+            self._special = True
+            return True
+        return False
+
+    def _find_demand(
+        self, function: Function, parcel: Optional[Parcel], options: Optional[Options]
+    ) -> Optional[Demand]:
+        """`_demand`, as it was found for the same function and workers, if it was."""
+        if options is not None and self._is_special(options):
+            with self._lock:
+                return self._demand(function, parcel, options)
+        if not self._picky:
+            return None
+        if parcel is None and function.crew is self._crew:
+            demand = function.demand
+        else:
+            with self._lock:
+                demand = self._demand(function, parcel, None)
+                if parcel is None:
+                    function.demand, function.crew = demand, self._crew
+        if demand is not None and options is not None and options.low:
+            return demand._replace(low=True)
+        return demand
+
+    def _demand(
+        self, function: Function, parcel: Optional[Parcel], options: Optional[Options]
+    ) -> Optional[Demand]:
         """What a task demands of a worker; None if all can run it. With the lock held.
 
         Raises:
-            SerializationError: No worker can.
+            SerializationError: No worker can load it.
+            UnsupportedError: No worker is what its options ask for.
         """
-        if not self._picky:
+        if not self._picky and (options is None or not self._is_special(options)):
             return None
-        bytecode, minimum = function.bytecode, function.minimum
-        if parcel is not None:
-            bytecode = bytecode or parcel.bytecode
-            minimum = max(minimum, parcel.minimum)
-        demand = Demand(bytecode, minimum)
+        demand = self._whole_demand(function, parcel, options)
         able = [link.can_run(demand) for link in self._links.values()]
         if all(able):
             return None
@@ -338,11 +368,22 @@ class Engine(Handover):
             raise self._unmet(demand, function, parcel)
         return demand
 
+    def _whole_demand(
+        self, function: Function, parcel: Optional[Parcel], options: Optional[Options]
+    ) -> Demand:
+        bytecode, minimum = function.bytecode, function.minimum
+        if parcel is not None:
+            bytecode = bytecode or parcel.bytecode
+            minimum = max(minimum, parcel.minimum)
+        if options is None:
+            return Demand(bytecode, minimum)
+        return Demand(bytecode, minimum, options.tags, options.timeout is not None, options.low)
+
     def _demand_of(self, job: Job) -> Optional[Demand]:
         try:
-            return self._demand(job.function, job.parcel)
-        except SerializationError:
-            return Demand(job.function.bytecode, job.function.minimum)
+            return self._demand(job.function, job.parcel, job.options)
+        except (SerializationError, UnsupportedError):
+            return self._whole_demand(job.function, job.parcel, job.options)
 
     def _unmet(
         self,
@@ -350,10 +391,18 @@ class Engine(Handover):
         function: Function,
         parcel: Optional[Parcel],
         link: Optional[Link] = None,
-    ) -> SerializationError:
+    ) -> FarmError:
         """Why a worker cannot run a task; of none that is given, the first that cannot."""
         if link is None:
-            link = next(link for link in self._links.values() if not link.can_run(demand))
+            tagged = [link for link in self._links.values() if demand.tags <= link.tags]
+            if not tagged:
+                return self._untagged(demand.tags)
+            link = next(link for link in tagged if not link.can_run(demand))
+        if demand.limited and not link.kills:
+            return UnsupportedError(
+                f"{link.label} cannot end tasks whose time is up: upgrade farm-server there, or "
+                f"submit {function.name} without a timeout"
+            )
         if link.python_version < demand.minimum:
             newest = function.newest
             if parcel is not None and parcel.minimum > function.minimum:
@@ -368,8 +417,20 @@ class Engine(Handover):
             f"load: define it in a file, or run the same Python there"
         )
 
+    def _untagged(self, tags: frozenset[str]) -> UnsupportedError:
+        """Why no worker can run a task that asks for tags."""
+        options = " ".join(f"--tag {tag}" for tag in sorted(tags))
+        several = "the tag" if len(tags) == 1 else "all of the tags"
+        there = sorted(set().union(*(link.tags for link in self._links.values())))
+        have = f"their tags are {', '.join(there)}" if there else "they have no tags"
+        return UnsupportedError(
+            f"no worker of this kernel has {several} {', '.join(sorted(tags))}; {have}: start a "
+            f"server with {options}, and add it to the kernel"
+        )
+
     def _adapt(self) -> None:
         """Ship from now on for the workers that there are now; with the lock held."""
+        self._dated = not all(link.kills for link in self._links.values())
         same = [link.same_bytecode for link in self._links.values()]
         self._crew = object()
         if same:
@@ -560,6 +621,10 @@ class Engine(Handover):
                 raise ProtocolError(f"{link.label} sent a batch of results that is no list")
             return value
         if kind == Kind.ERROR:
+            ended = unpack_interruption(happening.body)
+            job = None if ended is None else link.inflight.get(happening.ident)
+            if ended is not None and job is not None:
+                return interruption(job, link.label, *ended)
             load = link.same_bytecode or not flags & Flag.BYTECODE
             report, description, original = unpack_exception(happening.body, load)
             failure = TaskExecutionError(report, description, link.label)
@@ -636,7 +701,7 @@ class Engine(Handover):
             self._functions.protocol = min(self._functions.protocol, link.protocol)
             self._absent.discard(link.index)
             self._adapt()
-            if self._picky:
+            if self._picky or self._special:
                 self._dispatcher.sift(self._demand_of)
             for job in setup:
                 assert job.sink is not None
@@ -690,20 +755,63 @@ class Engine(Handover):
         link.stream.close()
         self._adapt()
 
-    def recover(self, link: Link, last: Optional[int], reason: str) -> None:
+    def recover(
+        self,
+        link: Link,
+        last: Optional[int],
+        reason: str,
+        verdict: Optional[str] = None,
+        seconds: Optional[float] = None,
+    ) -> None:
         """Have the tasks of a lost link run elsewhere.
 
         Args:
             link: The lost link.
             last: The id of the task that its worker started last, where that is known.
             reason: How the worker was lost.
+            verdict: Why its server ended it together with that task, if so.
+            seconds: How long that task had run.
         """
         with self._lock:
             self._limbo.discard(link)
-            self._dispatcher.requeue(link, last, reason, charge=True)
+            self._dispatcher.requeue(
+                link, last, reason, charge=True, verdict=verdict, seconds=seconds
+            )
             self._fill()
             self._notify(None)
         self._call_back()
+
+    def in_flight(self) -> list[tuple[Link, list[tuple[int, Job]]]]:
+        """The tasks that were sent to workers and have no result, by their links, in order."""
+        with self._lock:
+            return [(link, list(link.inflight.items())) for link in self._links.values()]
+
+    @protected
+    def give_up(self, link: Link, idents: Iterable[int], dry_run: bool) -> Optional[int]:
+        """Kill the task that runs on a link by giving that up, if it is one of these tasks.
+
+        Args:
+            link: The link; it may be lost already, and wait for `recover`.
+            idents: The ids of the tasks.
+            dry_run: Only find out.
+
+        Returns:
+            The task's id, as far as one can tell from here.
+        """
+        with self._reading, self._lock:
+            running = next(iter(link.inflight), None)
+            if running is None or running not in idents:
+                return None
+            if not dry_run:
+                job = link.inflight.pop(running)
+                link.doomed = running
+                self._fail([job], interruption(job, link.label, KILLED, None))
+                self._lose(link, ConnectionError("it was given up, to kill a task"))
+                self._notify(None)
+        self._call_back()
+        if interrupts.pending:
+            interrupts.raise_pending()
+        return running
 
     @property
     def links(self) -> list[Link]:

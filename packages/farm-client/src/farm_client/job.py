@@ -8,7 +8,7 @@ from farm_common.shipping import Parcel
 
 from .demand import Demand
 from .function import Function
-from .options import Options
+from .options import ATTEMPTS, Options
 
 __all__ = ["Job", "Sink"]
 
@@ -45,7 +45,7 @@ class Job:
         function: The function to call.
         args: The arguments when all of them are scalars, to be packed with those of others.
         parcel: The packed arguments otherwise.
-        options: Category and priority, None for the defaults.
+        options: Category, priority and more, None for the defaults.
         sink: Where the result goes; None once the task was withdrawn.
         attempts: How often the task was started on a worker that died since.
         cost: What it was expected to take when it was sent, in microseconds; -1 before that.
@@ -84,3 +84,8 @@ class Job:
         self.cost = -1.0
         self.pin = pin
         self.demand = demand
+
+    @property
+    def most(self) -> int:
+        """How often it may be started."""
+        return ATTEMPTS if self.options is None else self.options.attempts

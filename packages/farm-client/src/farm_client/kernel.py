@@ -30,9 +30,10 @@ from .channel import Channel
 from .engine import Engine
 from .future import Future
 from .job import Job
+from .kill import find_targets, kill_at
 from .library import Library
 from .link import Link
-from .options import Category
+from .options import Category, checked_category
 from .output import Printer
 from .site import Site
 from .workers import WorkerInfo, describe_worker
@@ -46,6 +47,7 @@ __all__ = [
     "end_kernel",
     "kernel_name",
     "kernel_worker_count",
+    "kill_tasks",
     "make_channel",
     "make_kernel",
     "set_kernel",
@@ -117,6 +119,29 @@ class Kernel:
     def task_categories_running(self) -> list[Optional[Category]]:
         """The category of the task that each worker runs, None for idle ones; in worker order."""
         return [info.category for info in self.workers()]
+
+    def kill_tasks(self, category: Category, *, dry_run: bool = False) -> int:
+        """Kill the tasks of a category that run; see `kill_tasks`."""
+        checked_category(category)
+
+        def wanted(job: Job) -> bool:
+            theirs = "default" if job.options is None else job.options.category
+            return theirs is category or bool(theirs == category)
+
+        return self._kill(wanted, dry_run)
+
+    def _kill(self, wanted: Callable[[Job], bool], dry_run: bool = False) -> int:
+        """Kill the tasks that run and are wanted; return how many these were."""
+        if self._engine.ended is not None:
+            return 0
+        targets = find_targets(self._engine, wanted)
+        actions = []
+        for site in self._sites:
+            links = set(site.links.values())
+            there = [target for target in targets if target[0] in links]
+            if there:
+                actions.append(functools.partial(kill_at, site, self._engine, there, dry_run))
+        return sum(_at_once(actions, lambda: None)) if actions else 0
 
     # tasks
 
@@ -462,6 +487,27 @@ def kernel_name() -> str:
 def task_categories_running() -> list[Optional[Category]]:
     """The category of the task that each worker of the current kernel runs, None for idle ones."""
     return check_kernel().task_categories_running()
+
+
+def kill_tasks(category: Category, *, dry_run: bool = False) -> int:
+    """Kill the tasks of a category that run on workers of the current kernel, whatever they do.
+
+    They end with `TaskKilledError`, and are not started again. Tasks that wait are not affected,
+    neither here nor at their worker. A task has 0.3 seconds to leave its ``finally`` blocks; then,
+    or if it cannot be interrupted at all, its worker is ended with it, and replaced.
+
+    Args:
+        category: What `task_category` said where they were submitted; ``"default"`` otherwise.
+        dry_run: Kill none, and only count them.
+
+    Returns:
+        How many were killed.
+
+    Raises:
+        NoKernelError: There is no current kernel.
+        TypeError: `category` cannot be one.
+    """
+    return check_kernel().kill_tasks(category, dry_run=dry_run)
 
 
 def _listed(addresses: Union[AddressLike, Iterable[AddressLike]]) -> list[AddressLike]:

@@ -6,7 +6,6 @@ other links; the engine calls it with its lock held, but for `receive`.
 
 from __future__ import annotations
 
-import json
 import pickle
 import struct
 from collections import deque
@@ -16,7 +15,7 @@ from typing import Any, Optional, Union
 from farm_common.connection import Happening
 from farm_common.errors import ProtocolError
 from farm_common.frames import Buffer, Flag, Kind, encode_frame
-from farm_common.handshake import ServerHello
+from farm_common.handshake import ServerHello, encode_json
 from farm_common.interpreter import shares_bytecode
 from farm_common.shipping import Blob, Shared, pack
 from farm_common.stream import Stream
@@ -58,6 +57,8 @@ class Link:
         self.label = label
         self.descriptor = stream.fileno()
         self.same_bytecode = shares_bytecode(hello)
+        self.tags = frozenset(hello.tags)
+        self.kills = "kill" in hello.features  # whether its server can end a task that runs
         self.protocol = min(hello.pickle, pickle.HIGHEST_PROTOCOL)
         self.inflight: dict[int, Job] = {}
         self.load = 0.0  # microseconds of work in flight
@@ -66,6 +67,8 @@ class Link:
         self.broken: Optional[BaseException] = None  # why nothing more can be received
         self.settled = False  # the dispatcher knows it
         self.draining = False  # being removed from the kernel
+        self.aimed: set[int] = set()  # tasks that are being killed
+        self.doomed: Optional[int] = None  # the task for the sake of which it was given up
         self.done = 0
         self.watching_writes = False
         self.index = -1  # of the worker in its kernel
@@ -81,9 +84,12 @@ class Link:
     # sending
 
     def can_run(self, demand: Demand) -> bool:
-        """Whether the worker can load what a task brings."""
-        return (self.same_bytecode or not demand.bytecode) and (
-            self.python_version >= demand.minimum
+        """Whether the worker is what a task demands."""
+        return (
+            (self.same_bytecode or not demand.bytecode)
+            and self.python_version >= demand.minimum
+            and demand.tags <= self.tags
+            and (self.kills or not demand.limited)
         )
 
     @property
@@ -184,10 +190,16 @@ class Link:
         head = first.function.ident
         flags = 0
         options = first.options
-        if options is not None and options.category != "default":
-            text = json.dumps({"category": options.category}).encode()
-            head += _LENGTH.pack(len(text)) + text
-            flags |= Flag.OPTIONS
+        if options is not None:
+            said: dict[str, Any] = {}
+            if options.label != "default":
+                said["category"] = options.label
+            if options.timeout is not None:
+                said["timeout"] = options.timeout
+            if said:
+                text = encode_json(said)
+                head += _LENGTH.pack(len(text)) + text
+                flags |= Flag.OPTIONS
         buffers: Sequence[Buffer] = ()
         parcel = first.parcel
         if parcel is not None:
@@ -341,6 +353,16 @@ class Link:
             self.alone = False
         self.done += count
         return jobs
+
+    def running(self, last: Optional[int]) -> Optional[int]:
+        """The id of the task that was running when the connection was lost, as far as one can tell.
+
+        Args:
+            last: The id of the task that the worker started last; None when nobody knows.
+        """
+        if last is not None:
+            return last
+        return self.doomed if self.doomed is not None else next(iter(self.inflight), None)
 
     def orphans(self, last: Optional[int]) -> tuple[list[Job], list[Job]]:
         """The jobs in flight when the connection was lost, in the order they were sent.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from farm_common.address import Address
@@ -19,6 +19,7 @@ from farm_common.errors import (
 )
 from farm_common.handshake import NEW_SESSION, ClientHello
 from farm_common.interpreter import hello_fields
+from farm_common.kills import KILLED, TIMEOUT, Spans
 from farm_common.security import Authenticator
 from farm_common.stream import (
     HANDSHAKE_SECONDS,
@@ -30,6 +31,7 @@ from farm_common.stream import (
 
 from .backoff import backoff
 from .job import Job
+from .kill import ask_to_kill
 from .launch import LocalServer
 from .link import Link
 
@@ -123,6 +125,22 @@ class Site:
         if self._launcher is not None:
             self._launcher.end()
 
+    def kill(self, tasks: Mapping[str, Spans], dry_run: bool) -> dict[str, int]:
+        """Have the server end tasks that run there.
+
+        Args:
+            tasks: Those that may be ended, by the session that they were sent in.
+            dry_run: Only ask which of them run.
+
+        Returns:
+            The task that was ended, by its session.
+
+        Raises:
+            FarmError, OSError, EOFError: The server could not be asked.
+        """
+        greeting = self._greet(-1, "control", Deadline(HANDSHAKE_SECONDS))
+        return ask_to_kill(greeting, tasks, dry_run)
+
     def forget(self, index: int) -> None:
         """Use the worker with this index no more."""
         self.links.pop(index, None)
@@ -184,8 +202,9 @@ class Site:
         patience = _Patience()
         if link.done:
             self._stillbirths.pop(link.index, None)
-        else:  # a worker that dies before it has done anything is not replaced at once
-            self._stopped.wait(next(self._stillbirths.setdefault(link.index, backoff())))
+        elif link.index in self._stillbirths:
+            # Twice in a row a worker died that had not done anything: it is not replaced at once.
+            self._stopped.wait(next(self._stillbirths[link.index]))
         session = bytes.fromhex(link.hello.session)
         try:
             for pause in backoff():
@@ -203,9 +222,13 @@ class Site:
                 if self._over(link):
                     greeting.stream.close()
                     break
+                lost = greeting.hello.lost
+                verdict, seconds = _verdict(lost)
                 if not recovered:
                     recovered = True
-                    engine.recover(link, *_account(greeting.hello.lost, error))
+                    engine.recover(link, *_account(lost, error), verdict, seconds)
+                if not link.done and verdict is None:
+                    self._stillbirths.setdefault(link.index, backoff())
                 if patience.failures:
                     _log.warning("%s is back after %.0f s", link.label, patience.seconds())
                 successor = self._link(greeting, link.index)
@@ -264,13 +287,24 @@ def _account(lost: Optional[dict[str, Any]], error: BaseException) -> tuple[Opti
         return None, f"the connection was lost ({_reason(error)}), and the server does not know why"
     task, done = lost.get("task"), lost.get("done")
     last: Union[Any, None] = task if isinstance(task, int) else done
-    if lost.get("reason") == "signal":
+    if _verdict(lost)[0] is not None:
+        reason = "its server ended it, because a task had to be ended that ran on it"
+    elif lost.get("reason") == "signal":
         reason = f"it was killed by {lost.get('signal')}"
     else:
         reason = f"it exited with status {lost.get('status')}"
     if lost.get("memory"):
         reason += ", out of memory"
     return last if isinstance(last, int) else None, reason
+
+
+def _verdict(lost: Optional[dict[str, Any]]) -> tuple[Optional[str], Optional[float]]:
+    """Why the server itself ended a worker and its task, if so, and how long that had run."""
+    lost = lost or {}
+    reason, seconds = lost.get("verdict"), lost.get("seconds")
+    if reason not in (KILLED, TIMEOUT) or not isinstance(lost.get("task"), int):
+        return None, None
+    return reason, seconds if isinstance(seconds, (int, float)) else None
 
 
 def _reason(error: BaseException) -> str:

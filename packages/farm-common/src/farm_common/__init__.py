@@ -23,6 +23,8 @@ from .errors import (
     PtreeUndefinedFunctionError,
     SerializationError,
     TaskExecutionError,
+    TaskKilledError,
+    TaskTimeoutError,
     UnsupportedError,
     WorkerLostError,
 )
@@ -50,6 +52,8 @@ __all__ = [
     "PtreeUndefinedFunctionError",
     "SerializationError",
     "TaskExecutionError",
+    "TaskKilledError",
+    "TaskTimeoutError",
     "UnsupportedError",
     "WorkerLostError",
     "__version__",

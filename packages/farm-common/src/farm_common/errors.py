@@ -14,6 +14,8 @@
     │   └── ProtocolError                  the peer does not speak farm's protocol
     │       └── IncompatibleVersionError   it speaks another version of it
     ├── TaskExecutionError                 the task raised, on a server
+    ├── TaskKilledError                    the task was killed while it ran
+    ├── TaskTimeoutError                   the task ran for longer than it may
     ├── WorkerLostError                    the worker died under the task
     └── PtreeError                         a tree of computations is not as it should be
         ├── PtreeUndefinedFunctionError    a node has no function
@@ -45,6 +47,8 @@ __all__ = [
     "PtreeUndefinedFunctionError",
     "SerializationError",
     "TaskExecutionError",
+    "TaskKilledError",
+    "TaskTimeoutError",
     "UnsupportedError",
     "WorkerLostError",
 ]
@@ -152,6 +156,56 @@ class TaskExecutionError(FarmError):
         return f"{self.report}{where}{remote}"
 
 
+class TaskKilledError(FarmError):
+    """A task was killed while it ran, by `kill_tasks`; it is not started again.
+
+    Args:
+        task: The name of the task.
+        worker: Which worker ran it, for example ``"worker 1 at 127.0.0.1:11111"``.
+        seconds: How long it had run; None when that is not known.
+        description: Where it was, as a traceback; empty when it did not end by itself, and its
+            worker had to be ended.
+    """
+
+    def __init__(
+        self, task: str, worker: str, seconds: Optional[float] = None, description: str = ""
+    ) -> None:
+        super().__init__(task, worker, seconds, description)
+        self.task = task
+        self.worker = worker
+        self.seconds = seconds
+        self.description = description
+
+    def __str__(self) -> str:
+        after = "" if self.seconds is None else f" after {self.seconds:.3g} s"
+        return f"task {self.task} was killed on {self.worker}{after}{_below(self.description)}"
+
+
+class TaskTimeoutError(FarmError):
+    """A task ran for longer than ``task_options(timeout=...)`` let it; it is not started again.
+
+    Args:
+        task: The name of the task.
+        worker: Which worker ran it, for example ``"worker 1 at 127.0.0.1:11111"``.
+        timeout: How long it might run, in seconds.
+        description: Where it was, as a traceback; empty when it did not end by itself, and its
+            worker had to be ended.
+    """
+
+    def __init__(self, task: str, worker: str, timeout: float, description: str = "") -> None:
+        super().__init__(task, worker, timeout, description)
+        self.task = task
+        self.worker = worker
+        self.timeout = timeout
+        self.description = description
+
+    def __str__(self) -> str:
+        return (
+            f"task {self.task} ran on {self.worker} for longer than the {self.timeout:g} s that it "
+            f"has: give it more by task_options(timeout=...){_below(self.description)}"
+        )
+
+
 class WorkerLostError(FarmError):
     """The worker died under the task as often as the task may be started.
 
@@ -245,6 +299,11 @@ def _listing(names: Sequence[Hashable], separator: str, last: str) -> str:
     if len(texts) > 12:
         texts[6:-6] = [f"({len(texts) - 12} more)"]
     return last.join(filter(None, [separator.join(texts[:-1]), texts[-1]]))
+
+
+def _below(description: str) -> str:
+    """A remote traceback, to stand below the first line of a text."""
+    return f"\n\n{description.rstrip()}" if description else ""
 
 
 def _span(versions: tuple[int, int]) -> str:

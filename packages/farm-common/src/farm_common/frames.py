@@ -71,6 +71,8 @@ class Kind:
     STATUS_REPLY = 0x31
     DRAIN = 0x32
     DRAINING = 0x33
+    KILL = 0x34
+    KILLED = 0x35
     # may be skipped by who does not know them
     OUTPUT = 0x90
 

@@ -65,6 +65,7 @@ _FROM_CLIENT = (
     Kind.FORGET,
     Kind.STATUS,
     Kind.DRAIN,
+    Kind.KILL,
 )
 _FROM_SERVER = (
     Kind.RESULT,
@@ -72,6 +73,7 @@ _FROM_SERVER = (
     Kind.IMPORT,
     Kind.STATUS_REPLY,
     Kind.DRAINING,
+    Kind.KILLED,
     Kind.OUTPUT,
 )
 _FROM_BOTH = (Kind.PING, Kind.PONG)

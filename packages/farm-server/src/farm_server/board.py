@@ -5,16 +5,18 @@ even while the worker is stuck, or dead. Each session has a `Slot`; slots are us
 
 ::
 
-    0       8      16     24        32     40 ... 64          128
-    | STATE | TASK | DONE | STARTED | BUSY | spare | category |
+    0       8      16     24        32     40     48    56      64         128
+    | STATE | TASK | DONE | STARTED | BUSY | KILL | HIT | LIMIT | category |
 
-A word is written by one process only and in one piece, so reading needs no lock. The category is
-text and may be seen half written; it is for people.
+A word is written by one process only and in one piece, so reading needs no lock; KILL is the
+parent's, the others are the worker's. The category is text and may be seen half written; it is for
+people.
 """
 
 from __future__ import annotations
 
 import mmap
+from typing import Optional
 
 __all__ = ["Board", "Slot"]
 
@@ -43,14 +45,29 @@ class Slot:
     STARTED = 3
     #: How long tasks took together, in nanoseconds, the running one left out.
     BUSY = 4
+    #: Which task the parent wants to end: its id plus one, times two, and one more when it has run
+    #: for longer than it may; 0 when none.
+    KILL = 5
+    #: The last task in which an interrupt was raised for that: its id plus one.
+    HIT = 6
+    #: How long the running task may run, in nanoseconds; 0 when no time is set or none runs.
+    LIMIT = 7
 
-    #: States.
-    FREE, STARTING, WORK, CONTROL = range(4)
+    #: States. A worker that is sending runs no task, whatever TASK says: it may be that of the
+    #: last one, or of the next.
+    FREE, STARTING, WORK, CONTROL, SENDING = range(5)
 
     def __init__(self, index: int, memory: memoryview) -> None:
         self.index = index
         self.words = memory[: 8 * _WORDS].cast("Q")
         self._text = memory[8 * _WORDS :]
+
+    @property
+    def running(self) -> Optional[int]:
+        """The id of the task that runs, None between two tasks."""
+        words = self.words
+        task = words[self.TASK]
+        return task - 1 if task and words[self.STATE] != self.SENDING else None
 
     @property
     def category(self) -> str:

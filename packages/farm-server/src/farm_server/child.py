@@ -12,8 +12,10 @@ from .timers import Timer
 
 __all__ = ["Child"]
 
-#: The longest line that a session may send: they are short, and tasks could write there too.
+#: The longest line that a session may send: they are short, and tasks could write there too. One
+#: for control runs no tasks, and what it is asked may be long.
 _LINE_LIMIT = 64 * 1024
+_CONTROL_LIMIT = 16 << 20
 
 
 class Child:
@@ -32,6 +34,7 @@ class Child:
         index: The worker's index in it.
         ending: Whether it was told to end.
         killed: Whether the parent sent SIGKILL.
+        ended: Whether it is gone; then the slot is another's.
         timers: To be cancelled when it is gone.
     """
 
@@ -57,6 +60,7 @@ class Child:
         self.index = -1
         self.ending = False
         self.killed = False
+        self.ended = False
         self.timers: list[Timer] = []
         self._inbox = b""
         self._outbox = b""
@@ -76,7 +80,7 @@ class Child:
         if not data:
             return None
         *lines, self._inbox = (self._inbox + data).split(b"\n")
-        if len(self._inbox) > _LINE_LIMIT:
+        if len(self._inbox) > (_CONTROL_LIMIT if self.role == "control" else _LINE_LIMIT):
             return None
         try:
             requests = [json.loads(line) for line in lines]

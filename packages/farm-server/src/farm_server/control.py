@@ -11,6 +11,7 @@ from farm_common.connection import Happening
 from farm_common.errors import FarmError, ProtocolError
 from farm_common.frames import Frame, Kind
 from farm_common.handshake import encode_json
+from farm_common.kills import pack_killed, unpack_kill
 from farm_common.states import State
 from farm_common.stream import Stream
 
@@ -20,7 +21,7 @@ __all__ = ["serve"]
 _SEND_SECONDS = 10.0
 
 
-def serve(stream: Stream, parent: socket.socket, ask: Callable[[str], dict[str, Any]]) -> None:
+def serve(stream: Stream, parent: socket.socket, ask: Callable[..., dict[str, Any]]) -> None:
     """Answer until the client leaves or the parent ends.
 
     Args:
@@ -50,7 +51,7 @@ def serve(stream: Stream, parent: socket.socket, ask: Callable[[str], dict[str, 
         stream.close()
 
 
-def _answer(stream: Stream, happening: Happening, ask: Callable[[str], dict[str, Any]]) -> None:
+def _answer(stream: Stream, happening: Happening, ask: Callable[..., dict[str, Any]]) -> None:
     if not isinstance(happening, Frame):
         raise ProtocolError("a frame too large for a control connection")
     if happening.kind == Kind.PING:
@@ -59,6 +60,10 @@ def _answer(stream: Stream, happening: Happening, ask: Callable[[str], dict[str,
         _send(stream, Kind.STATUS_REPLY, encode_json(ask("status")), happening.ident)
     elif happening.kind == Kind.DRAIN:
         _send(stream, Kind.DRAINING, encode_json(ask("drain")), happening.ident)
+    elif happening.kind == Kind.KILL:
+        sessions, dry_run = unpack_kill(happening.body)
+        answer = ask("kill", sessions=sessions, dry_run=dry_run)
+        _send(stream, Kind.KILLED, pack_killed(answer["tasks"]), happening.ident)
     elif happening.kind not in (Kind.PONG, Kind.GOODBYE):
         raise ProtocolError(f"a {happening.name} frame in a connection for control")
 

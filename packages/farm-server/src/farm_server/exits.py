@@ -11,6 +11,8 @@ JSON object with these keys:
 `task`      the id of the task that was running, or null
 `done`      how many tasks the worker had executed
 `memory`    true when the system killed it for want of memory; null when that is not known
+`verdict`   ``"killed"`` or ``"timeout"``; only where the server itself ended it, because of `task`
+`seconds`   how long that task had run; only with a verdict
 ==========  =====================================================================================
 """
 
@@ -20,11 +22,11 @@ import os
 import re
 import signal
 from collections import OrderedDict
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from .cgroup import cgroup_file, read_text
 
-__all__ = ["Ending", "Exits", "MemoryKills", "describe", "signal_name"]
+__all__ = ["Ending", "Exits", "MemoryKills", "Verdict", "describe", "signal_name"]
 
 Ending = dict[str, Any]
 
@@ -34,7 +36,14 @@ _KEPT = 1000
 _OOM_KILL = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 
 
-def describe(status: int, *, task: Optional[int], done: int, memory: bool) -> Ending:
+def describe(
+    status: int,
+    *,
+    task: Optional[int],
+    done: int,
+    memory: bool,
+    verdict: Optional[Verdict] = None,
+) -> Ending:
     """How a process ended.
 
     Args:
@@ -42,13 +51,14 @@ def describe(status: int, *, task: Optional[int], done: int, memory: bool) -> En
         task: The task it was executing.
         done: How many tasks it had executed.
         memory: Whether the system seems to have killed it for want of memory.
+        verdict: Why the server itself ended it, if so.
     """
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         reason, name, code = "signal", signal_name(number), -number
     else:
         reason, name, code = "exit", None, os.WEXITSTATUS(status)
-    return {
+    ending: Ending = {
         "reason": reason,
         "signal": name,
         "status": code,
@@ -56,6 +66,9 @@ def describe(status: int, *, task: Optional[int], done: int, memory: bool) -> En
         "done": done,
         "memory": True if memory else None,
     }
+    if verdict is not None:
+        ending.update(task=verdict.task, verdict=verdict.reason, seconds=verdict.seconds)
+    return ending
 
 
 def signal_name(number: int) -> str:
@@ -64,6 +77,20 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+class Verdict(NamedTuple):
+    """Why a session was ended together with its task.
+
+    Attributes:
+        task: The task's id.
+        reason: ``"killed"`` or ``"timeout"``.
+        seconds: How long it had run.
+    """
+
+    task: int
+    reason: str
+    seconds: float
 
 
 class Exits:

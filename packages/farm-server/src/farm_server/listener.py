@@ -39,6 +39,8 @@ from .board import Board, Slot
 from .child import Child
 from .endpoint import Endpoint
 from .exits import Exits, MemoryKills, describe
+from .kills import Kills
+from .overtime import Overtime
 from .peer import may_connect, peer_name, peer_uid
 from .processes import Processes
 from .session import Birth, Closable, Work
@@ -118,6 +120,8 @@ class Listener:
         self._began = clock()
         self._board = Board(settings.max_connections + UNAUTHENTICATED)
         self._memory = MemoryKills()
+        self._kills = Kills(self.timers, self._processes)
+        self._overtime = Overtime(self.timers, self._kills)
         self._arrivals: OrderedDict[Arrival, None] = OrderedDict()
         self._waiting: deque[Arrival] = deque()
         self._held: dict[bytes, list[Arrival]] = {}  # until the session they had is gone
@@ -493,10 +497,14 @@ class Listener:
             return
         for request in requests:
             reply = self._reply(child, request)
-            if reply is not None and not child.answer(reply):
-                key = self._selector.get_key(child.pipe)
-                self._selector.modify(child.pipe, _READ | _WRITE, key.data)
+            if reply is not None:
+                self._answer(child, reply)
         self._check_drained()
+
+    def _answer(self, child: Child, reply: dict[str, Any]) -> None:
+        if not child.answer(reply):
+            key = self._selector.get_key(child.pipe)
+            self._selector.modify(child.pipe, _READ | _WRITE, key.data)
 
     def _reply(self, child: Child, request: dict[str, Any]) -> Optional[dict[str, Any]]:
         ask = request.get("ask")
@@ -507,9 +515,27 @@ class Listener:
         if ask == "drain" and child.role == "control":
             self.drain()
             return {"connections": self._sessions()}
+        if ask == "kill" and child.role == "control":
+            self._kill_tasks(child, request)
+        if ask == "watch" and child.role == "work":
+            self._overtime.watch(child)
         if ask == "failed":
             log.info("no session with %s: %s", child.peer, request.get("why"))
         return None
+
+    def _kill_tasks(self, child: Child, request: dict[str, Any]) -> None:
+        """Do what a KILL asks for: who knows a session's id may end what runs in it."""
+        tasks = {}
+        for name, spans in request["sessions"].items():
+            other = self._children.get(bytes.fromhex(name))
+            if other is not None and other.role == "work":
+                tasks[other] = spans
+
+        def answer(killed: dict[str, int]) -> None:
+            if not child.ended and child.pipe.fileno() >= 0:
+                self._answer(child, {"tasks": killed})
+
+        self._kills.request(tasks, request["dry_run"], answer)
 
     def _admit(self, child: Child, request: dict[str, Any]) -> dict[str, Any]:
         role = str(request.get("role"))
@@ -571,7 +597,9 @@ class Listener:
             task=child.task,
             done=child.slot.words[Slot.DONE],
             memory=self._memory.rose() and not child.killed,
+            verdict=self._kills.ended(child),
         )
+        child.ended = True
         if ending["signal"] != "SIGKILL":
             ending["memory"] = None
         self.exits.record(child.session, ending)

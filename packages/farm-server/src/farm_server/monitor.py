@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import sys
 import threading
@@ -14,6 +15,7 @@ from farm_common.stream import Stream
 
 from .descriptors import raise_descriptor
 from .inbox import Inbox
+from .interrupter import SIGNAL
 from .output import Output
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ class Monitor(threading.Thread):
 
     def run(self) -> None:
         """Look, until the process ends."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {SIGNAL})  # it is to wake the main thread
         idle_ticks = 0
         while True:
             idle_ticks = idle_ticks + 1 if self.idle else 0

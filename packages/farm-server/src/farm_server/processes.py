@@ -19,6 +19,9 @@ _UNKNOWN = 255 << 8
 class Processes:
     """The system's processes; tests put something else in their place."""
 
+    def __init__(self) -> None:
+        self._reaped: dict[int, int] = {}  # statuses that came when nobody asked for them
+
     def fork(self, birth: Birth, foreign: Iterable[Closable]) -> int:
         """Start the process of a session.
 
@@ -50,6 +53,8 @@ class Processes:
         """
         try:
             if not hasattr(os, "waitid"):
+                if pid in self._reaped:
+                    return self._reaped.pop(pid)
                 gone, status = os.waitpid(pid, os.WNOHANG)
                 if not gone:
                     return None
@@ -63,12 +68,32 @@ class Processes:
         except ChildProcessError:
             return _UNKNOWN
 
-    def kill(self, pid: int, number: int) -> None:
-        """Send a signal to a process that was not reaped, and to what its tasks started."""
+    def stopped(self, pid: int) -> bool:
+        """Whether a process has stopped; told once each time."""
+        try:
+            if hasattr(os, "waitid"):
+                return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG) is not None
+            gone, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
+        except ChildProcessError:
+            return False  # it ended, and somebody else took note
+        if not gone:
+            return False
+        if os.WIFSTOPPED(status):
+            return True
+        self._kill_group(pid, signal.SIGKILL)
+        self._reaped[pid] = status
+        return False
+
+    def signal(self, pid: int, number: int) -> None:
+        """Send a signal to a process that was not reaped, and to no other."""
         try:
             os.kill(pid, number)
         except OSError:
             pass  # it ended, or became another user's
+
+    def kill(self, pid: int, number: int) -> None:
+        """Send a signal to a process that was not reaped, and to what its tasks started."""
+        self.signal(pid, number)
         self._kill_group(pid, number)
 
     def _kill_group(self, pid: int, number: int) -> None:

@@ -4,12 +4,15 @@ The parent forks and calls `live`, which never returns. The process puts distanc
 and the parent, does the handshake, asks the parent to be admitted, and then serves: tasks in
 `farm_server.worker`, requests of administrators in `farm_server.control`.
 
-To the parent it talks in lines of JSON over a socket pair. Every request is answered by one line::
+To the parent it talks in lines of JSON over a socket pair. A request is answered by one line::
 
     {"ask": "admit", "role": ..., "kernel": ..., "index": ..., "peer": ...}
         {"admitted": true}  or  {"refuse": "busy" | "draining" | "role", "message": ...}
     {"ask": "status"}                   what STATUS_REPLY holds
     {"ask": "drain"}                    {"connections": how many for work there are}
+    {"ask": "kill", "sessions": ..., "dry_run": ...}
+                                        {"tasks": ...}, as KILL and KILLED have them
+    {"ask": "watch"}                    no answer: tasks come whose time is limited
     {"ask": "failed", "why": ...}       no answer: the process is about to end
 
 The parent closes its end to say that the session must end; so does its death.
@@ -40,7 +43,7 @@ from .limits import frame_limit, limit_memory, restore_descriptors
 from .settings import Settings
 from .signals import HANDLED
 
-__all__ = ["Birth", "Closable", "Work", "ask", "live"]
+__all__ = ["Birth", "Closable", "Work", "ask", "live", "tell"]
 
 log = logging.getLogger("farm.server")
 
@@ -130,11 +133,13 @@ def _live(birth: Birth, foreign: Iterable[Closable]) -> int:
             limit,
         )
     except (FarmError, OSError, EOFError) as error:
-        _tell(birth.parent, {"ask": "failed", "why": str(error) or type(error).__name__})
+        tell(birth.parent, {"ask": "failed", "why": str(error) or type(error).__name__})
         return 0
     if client.role == "control":
         birth.slot.words[Slot.STATE] = Slot.CONTROL
-        control.serve(stream, birth.parent, lambda what: ask(birth.parent, {"ask": what}))
+        control.serve(
+            stream, birth.parent, lambda what, **more: ask(birth.parent, {"ask": what, **more})
+        )
         return 0
     birth.slot.words[Slot.STATE] = Slot.WORK
     try:
@@ -213,7 +218,7 @@ def ask(parent: socket.socket, request: Mapping[str, Any]) -> dict[str, Any]:
         ConnectionError: The parent is gone, or wants this session to end.
         TimeoutError: It did not answer in time.
     """
-    _tell(parent, request)
+    tell(parent, request)
     parts = []
     size = 0
     parent.settimeout(_PARENT_SECONDS)
@@ -234,7 +239,12 @@ def ask(parent: socket.socket, request: Mapping[str, Any]) -> dict[str, Any]:
     raise ConnectionError("the server is ending")
 
 
-def _tell(parent: socket.socket, request: Mapping[str, Any]) -> None:
+def tell(parent: socket.socket, request: Mapping[str, Any]) -> None:
+    """Send the parent a request that has no answer.
+
+    Raises:
+        ConnectionError: The parent is gone.
+    """
     try:
         parent.sendall(json.dumps(request).encode() + b"\n")
     except OSError:

@@ -4,7 +4,7 @@ The main thread reads frames, executes tasks and gathers their results; the resu
 go out together. A monitor thread sends what has been waiting while a long task runs, forwards
 output, and ends the process when the client or the server is gone. They share one lock, which the
 main thread gives up exactly while it runs the user's code or waits for the client: whoever holds
-it sees a consistent state.
+it sees a consistent state. What ends a task from outside is the matter of `interrupter`.
 
 The process is one worker and nothing else, so it ends by ``os._exit``: left-behind threads and
 exit handlers of tasks do not hold it.
@@ -48,6 +48,7 @@ from farm_common.shipping import (
     unpack,
 )
 from farm_common.shipping.exceptions import PackedException
+from farm_common.shipping.interruptions import pack_interruption
 from farm_common.shipping.modules import unpack_changes
 from farm_common.shipping.rebuild_classes import Classes
 from farm_common.shipping.rebuild_classes import table as class_table
@@ -59,8 +60,10 @@ from farm_common.stream import Stream
 from .board import Slot
 from .importer import Importer
 from .inbox import Inbox
+from .interrupter import Interrupter, perform, perform_with
 from .monitor import Monitor
 from .output import Output
+from .session import tell
 
 __all__ = ["run", "warm_up"]
 
@@ -70,6 +73,7 @@ _NO_KEYWORDS: dict[str, Any] = {}
 
 # Looked up once: they are written for each task.
 _TASK, _STARTED, _DONE, _BUSY = Slot.TASK, Slot.STARTED, Slot.DONE, Slot.BUSY
+_STATE, _LIMIT = Slot.STATE, Slot.LIMIT
 
 #: Bodies up to this size are sliced by copying, which is faster than a view.
 _COPY = 4096
@@ -84,6 +88,14 @@ _STALE = 1_000_000
 
 #: A task that takes longer than this is not worth waiting for, in ns.
 _SHORT = 100_000
+
+#: How often to say that tasks come whose time is limited, in ns; see `farm_server.overtime`.
+_ANNOUNCE = 1_000_000_000
+
+#: The longest limit that a task may have, and what it may take besides to load its function and its
+#: arguments, in ns: they may import a lot, and would have to anew in another worker.
+_LONGEST = 1 << 62
+_LOADING = 60_000_000_000
 
 
 def run(stream: Stream, client: ClientHello, slot: Slot, parent: socket.socket) -> None:
@@ -169,6 +181,10 @@ class Worker:
         self._shared = SharedStore()
         self._shared.activate()
         self._category = "default"
+        self._interrupter = Interrupter(words)
+        self._limit = 0  # how long each task of the frame may run, in ns; 0: for ever
+        self._parent: Optional[socket.socket] = None
+        self._announced = -_ANNOUNCE
         self._forked = False
 
         self._lock = threading.Lock()  # held by the main thread but in user code and in waits
@@ -186,8 +202,10 @@ class Worker:
     # the main thread
 
     def watch(self, parent: socket.socket) -> None:
-        """Start the monitor thread."""
+        """Be looked after by the monitor thread and the parent."""
         class_table.at_worker = True  # this process has no other client
+        self._parent = parent
+        self._interrupter.install()
         assert self._output is not None
         os.register_at_fork(after_in_child=self._forget)
         self._monitor = Monitor(self, self._stream, self._inbox, parent, self._output)
@@ -270,33 +288,45 @@ class Worker:
         try:
             function, batch = self._decode(frame)
         except BaseException as error:
-            words[_TASK] = 0
+            words[_TASK] = words[_LIMIT] = 0
             self._fail(ident, max(1, frame.count), error, 0, skip=2)
             return
         if function.mean is None or function.mean > _SHORT:
             self.flush()
         call: Optional[Callable[..., Any]] = None
         value: Any = None
+        limit, interrupter = self._limit, self._interrupter
         begun = started = perf_counter_ns()
         for args, keywords in batch:
             self._ident = ident
             words[_STARTED] = started
             words[_TASK] = ident + 1
+            if limit and call is not None:
+                words[_LIMIT] = limit  # last, so that it is that of this task
             failure: Optional[BaseException] = None
             lock.release()
             try:
                 if call is None:
-                    call = function.load()
-                value = call(*args, **keywords)
+                    call = self._load(function)
+                value = perform_with(call, args, keywords) if keywords else perform(call, args)
             except BaseException as error:  # also SystemExit: it is the task's, not ours
                 failure = error
+                if interrupter.hit:
+                    words[_STATE] = Slot.SENDING  # it has ended, though the lock may be in use
             finally:
+                if limit:
+                    words[_LIMIT] = 0  # not later: the client may be slow to take results
                 lock.acquire()
             if self._forked:
                 os._exit(0)  # a task forked and its child came back: it is no worker
             ended = perf_counter_ns()
-            if failure is not None:
-                self._fail(ident, 1, failure, ended - started, skip=1)
+            if interrupter.hit:
+                interrupter.hit = False  # whatever the task made of it
+                self._end(ident, failure, ended - started)
+                failure = None
+                words[_STATE] = Slot.WORK
+            elif failure is not None:
+                self._fail(ident, 1, failure, ended - started, skip=1 if call is None else 2)
                 failure = None  # its traceback refers to this frame
             elif type(value) in _SMALL or (type(value) in _SIZED and len(value) <= _SMALL_SIZE):
                 if not values:
@@ -316,6 +346,18 @@ class Worker:
         words[_TASK], words[_DONE], words[_BUSY] = 0, self._done, self._busy
         function.took((started - begun) / len(batch))
 
+    def _load(self, function: _Function) -> Callable[..., Any]:
+        """Load a function; what that takes is not the task's time."""
+        words, limit = self._words, self._limit
+        if not limit:
+            return function.load()
+        words[_LIMIT] = limit + _LOADING
+        call = function.load()
+        words[_LIMIT] = 0
+        words[_STARTED] = perf_counter_ns()
+        words[_LIMIT] = limit
+        return call
+
     def _decode(self, frame: Frame) -> tuple[_Function, Any]:
         """The function of a TASK frame, and pairs of arguments and keyword arguments."""
         body = frame.body
@@ -329,22 +371,43 @@ class Worker:
             raise SerializationError(self._foreign)
         start = ID_SIZE
         category = "default"
+        self._limit = 0
         if flags & Flag.OPTIONS:
             (length,) = _LENGTH.unpack_from(body, start)
             start += _LENGTH.size + length
             options = decode_json(body[start - length : start], "options")
             category = options.get("category", "default")
+            timeout = options.get("timeout")
+            if timeout is not None:
+                self._restrict(timeout)
         if category != self._category:
             self._category = category
             if self.slot is not None:
                 self.slot.category = str(category)
         content = unpack(body[start:], frame.buffers)
+        if self._limit:
+            self._words[_LIMIT] = 0  # until a task runs
         if not flags & Flag.BATCH:
             args, keywords = content
             return function, ((args, keywords),)
         if len(content) != frame.count:
             raise ProtocolError(f"a batch of {frame.count} tasks with {len(content)} arguments")
         return function, list(zip(content, repeat(_NO_KEYWORDS)))
+
+    def _restrict(self, timeout: Any) -> None:
+        """Limit the time of a frame's tasks, in seconds, and that of unpacking their arguments."""
+        if type(timeout) not in (int, float) or not timeout > 0:
+            raise ProtocolError(f"a task's timeout is a number above 0, not {timeout!r:.100}")
+        now = perf_counter_ns()
+        self._words[_STARTED] = now
+        self._limit = int(max(1, min(timeout * 1e9, _LONGEST)))
+        self._words[_LIMIT] = self._limit + _LOADING
+        if self._parent is not None and now - self._announced >= _ANNOUNCE:
+            self._announced = now
+            try:
+                tell(self._parent, {"ask": "watch"})
+            except ConnectionError:
+                pass  # the monitor ends this process
 
     def _rejection(self, frame: Frame) -> Optional[str]:
         """Why the pickle of a frame must not be loaded, if so."""
@@ -408,6 +471,20 @@ class Worker:
             ident=ident,
         )
 
+    def _end(self, ident: int, error: Optional[BaseException], duration: int) -> None:
+        """Answer for a task that was interrupted."""
+        body = pack_interruption(
+            self._interrupter.reason,
+            duration / 1e9,
+            error,
+            skip=2,
+            tail=perform.__code__.co_filename,
+        )
+        self._close_run()
+        self._segments += self._connection.send(
+            Kind.ERROR, body, count=1, micros=duration // 1000, ident=ident
+        )
+
     def pack_error(self, error: BaseException, skip: int) -> PackedException:
         """An error of a task, for the client."""
         if self._importer is not None:
@@ -452,10 +529,15 @@ class Worker:
             self._segments[:0] = self._output.take(self._connection, self._ident, during)
         if self._segments:
             segments, self._segments = self._segments, []
+            words = self._words
+            if not during:
+                words[_STATE] = Slot.SENDING
             try:
                 self._stream.send(segments)
             except OSError:
                 pass  # the client is gone, which reading will tell
+            if not during:
+                words[_STATE] = Slot.WORK
 
     def flush_stale(self) -> None:
         """Send what has been waiting; for the monitor, while the main thread is in a task."""

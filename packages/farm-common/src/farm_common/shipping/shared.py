@@ -129,10 +129,11 @@ class SharedStore:
             FarmError: It was released, or never sent.
         """
         if ident not in self._values:
-            load = self._loaders.pop(ident, None)
+            load = self._loaders.get(ident)
             if load is None:
                 raise FarmError("this shared value was released")
             self._values[ident] = load()
+            self._loaders.pop(ident, None)  # not before: loading may fail, or be interrupted
         return self._values[ident]
 
     def activate(self) -> None:
