@@ -26,7 +26,7 @@ from typing import NamedTuple
 MAY_IMPORT = {
     "farm_common": {"cloudpickle", "numpy"},
     "farm_server": {"farm_common"},
-    "farm_client": {"farm_common", "joblib", "numpy"},
+    "farm_client": {"farm_common", "joblib", "numpy", "tqdm"},
     "farm_admin": {"farm_common"},
     "farm_gss": {"farm_common", "gssapi"},
 }

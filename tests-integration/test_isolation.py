@@ -144,7 +144,7 @@ def test_errors_that_are_no_exceptions(kernel, task, text):
 
 
 def test_exceptions_that_cannot_be_pickled(kernel, fails_with):
-    """The text arrives, and the cause is missing."""
+    """Of what they hold, only that falls back to its text."""
 
     class Held(Exception):
         def __init__(self, text):
@@ -156,14 +156,17 @@ def test_exceptions_that_cannot_be_pickled(kernel, fails_with):
     def task():
         raise Held("with a lock")
 
-    with fails_with(farm.TaskExecutionError, "Held: with a lock", "in task") as caught:
+    with fails_with(farm.TaskExecutionError, "Held: with a lock") as caught:
         call(kernel, task)
-    assert caught.value.__cause__ is None
+    cause = caught.value.__cause__
+    assert type(cause) is Held
+    assert cause.args == ("with a lock",)
+    assert "lock" in cause.lock
     assert call(kernel, abs, -1) == 1
 
 
-def test_exceptions_that_cannot_be_rebuilt(kernel, fails_with):
-    """The same where only this side fails."""
+def test_exceptions_with_an_odd_constructor(kernel, fails_with):
+    """It is not called again."""
 
     class Odd(Exception):
         def __init__(self, one, two):
@@ -174,7 +177,8 @@ def test_exceptions_that_cannot_be_rebuilt(kernel, fails_with):
 
     with fails_with(farm.TaskExecutionError, "Odd: joined") as caught:
         call(kernel, task)
-    assert caught.value.__cause__ is None
+    assert type(caught.value.__cause__) is Odd
+    assert caught.value.__cause__.args == ("joined",)
 
 
 def test_exceptions_with_a_broken_text(kernel, fails_with):

@@ -170,16 +170,16 @@ class TestWorkers:
             path = os.path.join(folder, str(os.getpid()))
             with open(path, "x"):
                 count = len(os.listdir(folder))
-                time.sleep(0.01)
+                time.sleep(0.1)
             os.unlink(path)
             return count
 
         make("local?workers=4")
         farm.joblib.register()
         with joblib.parallel_config(backend="farm", n_jobs=2):
-            calls = [delayed(run)(str(tmp_path)) for _ in range(30)]
+            calls = [delayed(run)(str(tmp_path)) for _ in range(12)]
             counts = joblib.Parallel(pre_dispatch="all", batch_size=1)(calls)
-        assert len(counts) == 30
+        assert len(counts) == 12
         assert max(counts) == 2
 
 

@@ -16,6 +16,7 @@ import traceback
 from pathlib import Path
 from typing import Optional
 
+import cognates
 import crowd
 import latency
 import memory
@@ -36,6 +37,7 @@ MEASURES = {
     "startup": startup.measure,
     "memory": memory.measure,
     "crowd": crowd.measure,
+    "cognates": cognates.measure,
     "shipping": shipping.measure,
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import sleep
+from time import perf_counter, sleep
 from typing import Any
 
 
@@ -31,3 +31,23 @@ def doze(ident: int, seconds: float) -> int:
     """Do as `nap`; another function, so its time is learned separately."""
     sleep(seconds)
     return ident
+
+
+def increment(number: float) -> float:
+    """One more."""
+    return number + 1
+
+
+def nap_for(seconds: float) -> float:
+    """Sleep, and return for how long it really was."""
+    started = perf_counter()
+    sleep(seconds)
+    return perf_counter() - started
+
+
+def spin(seconds: float) -> float:
+    """Keep a processor busy, and return for how long it really was."""
+    started = perf_counter()
+    while perf_counter() - started < seconds:
+        pass
+    return perf_counter() - started

@@ -1,7 +1,9 @@
 """The corpus against servers of every interpreter, and the matrix of what came of it.
 
-FARM_MATRIX=all takes all ordered pairs of the interpreters found, otherwise those of a few; with
-FARM_MATRIX_WRITE, a file of the docs gets the tables.
+FARM_MATRIX=all takes all ordered pairs of the interpreters found, in both modes; otherwise there
+are the pairs of a few interpreters, with source forced where one end is the first of FARM_PYTHONS,
+or both are equal: between others functions go as source in any case. With FARM_MATRIX_WRITE, a file
+of the docs gets the tables.
 """
 
 import collections
@@ -46,17 +48,33 @@ def order(name):
 
 def pytest_generate_tests(metafunc):
     """`client` and `server` are the names of interpreters, `mode` is how code travels."""
-    for name in ("server", "client"):
-        if name in metafunc.fixturenames:
-            metafunc.parametrize(name, chosen())
-    if "mode" in metafunc.fixturenames:
-        metafunc.parametrize("mode", MODES)
+    names = metafunc.fixturenames
+    if "mode" in names:
+        runs = list(all_runs())
+        ids = [f"{client}-to-{server}-{mode}" for client, server, mode in runs]
+        metafunc.parametrize(("client", "server", "mode"), runs, ids=ids)
+    elif "client" in names:
+        metafunc.parametrize("client", chosen())
+
+
+def all_runs():
+    """Each client, server and mode of the corpus."""
+    first = next(iter(PYTHONS))
+    for client in chosen():
+        for server in chosen():
+            for mode in MODES:
+                needless = client != server and first not in (client, server)
+                if EVERYTHING or mode == "chosen" or not needless:
+                    yield client, server, mode
 
 
 @pytest.fixture
-def addresses(server_of):
-    """The addresses of servers of all interpreters that are tried, by name."""
-    return {name: server_of(PYTHONS[name]) for name in chosen()}
+def addresses(client, server_of):
+    """The addresses of servers by the names of their interpreters; the client's is among them."""
+    names = chosen()
+    if not EVERYTHING:  # what a place is like depends on the client: one other is enough
+        names = [*[name for name in names if name != client][:1], client]
+    return {name: server_of(PYTHONS[name]) for name in names}
 
 
 @pytest.fixture

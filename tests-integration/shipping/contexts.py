@@ -5,9 +5,13 @@ there, or the error that refused the first function.
 """
 
 import contextlib
+import fcntl
 import os
+import re
 import select
+import struct
 import subprocess
+import termios
 import time
 import zipfile
 
@@ -100,13 +104,17 @@ class Context:
             PyPy.
         needs: A module that the client must have.
         terminal: Whether it runs on a terminal.
+        stale: Whether the file is not what it was.
         expected: What the tasks give.
     """
 
-    def __init__(self, name, make, known, needs, terminal, module):
+    def __init__(
+        self, name, make, known=None, needs=None, terminal=False, module=False, stale=False
+    ):
         self.name = name
         self.make = make
-        self.known = known
+        self.known = known or always
+        self.stale = stale
         self.needs = needs
         self.terminal = terminal
         self.expected = EXPECTED_OF_MODULE if module else EXPECTED
@@ -115,6 +123,7 @@ class Context:
         """Run it; gives what it wrote, and its errors."""
         command, keywords = self.make(folder, python)
         if self.terminal:
+            environment = {**environment, "HOME": str(folder), "TERM": keywords["kind"]}
             return on_terminal(command, keywords["typed"], folder, environment, seconds), ""
         done = subprocess.run(
             command,
@@ -139,12 +148,12 @@ def never(version, pypy):
     return False
 
 
-def context(function=None, *, known=always, needs=None, terminal=False, module=False):
-    """Collect a function as the ``make`` of a `Context`."""
+def context(function=None, **keywords):
+    """Collect a function as the ``make`` of a `Context`; see there for the keywords."""
 
     def collect(function):
         name = (function.__doc__ or "").strip().rstrip(".")
-        CONTEXTS.append(Context(name, function, known, needs, terminal, module))
+        CONTEXTS.append(Context(name, function, **keywords))
         return function
 
     return collect if function is None else collect(function)
@@ -302,14 +311,14 @@ def typed(text):
 @context(terminal=True)
 def terminal(folder, python):
     """the REPL, on a terminal."""
-    return [python, "-i", "-q"], {"typed": [*typed(PROGRAM), "", CALL.strip()]}
+    return [python, "-i", "-q"], {"kind": "xterm", "typed": [*typed(PROGRAM), "", CALL.strip()]}
 
 
-@context(terminal=True)
+@context(terminal=True, known=lambda version, pypy: not pypy)
 def plain_terminal(folder, python):
     """the plain REPL, on a terminal."""
-    command = ["env", "PYTHON_BASIC_REPL=1", "TERM=dumb", python, "-i", "-q"]
-    return command, {"typed": [*typed(PROGRAM), "", CALL.strip()]}
+    command = ["env", "PYTHON_BASIC_REPL=1", python, "-i", "-q"]
+    return command, {"kind": "dumb", "typed": [*typed(PROGRAM), "", CALL.strip()]}
 
 
 @context(known=lambda version, pypy: version >= (3, 13))
@@ -484,7 +493,7 @@ def edited(folder, python):
     return [python, write(folder, "program.py", text)], {}
 
 
-@context
+@context(stale=True)
 def edited_with_deftask(folder, python):
     """a script with deftask that was edited since."""
     text = PROGRAM.replace("def scaled", "@farm.deftask\ndef scaled")
@@ -507,29 +516,35 @@ def on_terminal(command, lines, folder, environment, seconds):
 
     pid, master = pty.fork()
     if pid == 0:
-        # A home without a history or a start-up file.
         os.chdir(folder)
-        home = {"HOME": str(folder), "TERM": "dumb"}
-        os.execvpe(command[0], command, {**environment, **home})
+        os.execvpe(command[0], command, environment)
+    # So wide that no line is broken.
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("4H", 50, 2000, 0, 0))
     deadline = time.monotonic() + seconds
+    # Control-U takes back what the REPL has indented of itself.
+    clear = b"" if environment["TERM"] == "dumb" else b"\x15"
     try:
         out = read_until(master, deadline, asks)
         for line in lines:
-            os.write(master, line.encode() + b"\n")
+            os.write(master, clear + line.encode() + b"\r")
             out += read_until(master, deadline, lambda text: b"\n" in text and asks(text))
-        os.write(master, b"exit()\n")
+        os.write(master, clear + b"exit()\r")
         out += read_until(master, deadline, lambda text: False)
     finally:
         os.close(master)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, 9)
         os.waitpid(pid, 0)
-    return out.decode()
+    return _CONTROL.sub(b"", out).decode()
+
+
+#: What tells a terminal where to write, and in which colour.
+_CONTROL = re.compile(rb"\x1b(\[[0-9;?]*[A-Za-z]|[=>])")
 
 
 def asks(text):
     """Whether what stands on a terminal ends with the prompt of Python, or of PyPy."""
-    return text.rstrip(b" ")[-3:] in (b">>>", b"...")
+    return _CONTROL.sub(b"", text).rstrip(b" ")[-3:] in (b">>>", b"...")
 
 
 def read_until(master, deadline, enough):

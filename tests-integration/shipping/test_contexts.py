@@ -54,13 +54,16 @@ def test_context(context, client, addresses, python_of, facts, tmp_path, tabulat
         pytest.skip(f"{client} has no {context.needs}")
     environment = {**os.environ, "ADDRESSES": json.dumps(addresses), "NO_COLOR": "1"}
     out, err = context.run(tmp_path, python, environment, BOUND)
-    found = re.findall(r"^(?:[>. ]*)(\{.*\})\s*$", out, flags=re.MULTILINE)
+    found = re.findall(r"^[>.\s]*(\{\".*\})\s*$", out, flags=re.MULTILINE)
     assert found, f"{out}\n{err}"
     results = json.loads(found[-1].strip())
     assert list(results) == list(addresses)
     known = context.known(version, pypy)
     for server, result in results.items():
-        if known:
+        if known and server == client and context.stale:
+            # As Python itself has it, tracebacks show the file as it is now.
+            assert result[:-1] == context.expected[:-1]
+        elif known:
             assert result == context.expected, server
         elif server == client:  # as bytecode; nobody can show the line of the traceback
             assert result[:-1] == context.expected[:-1]

@@ -26,8 +26,8 @@ BOUND = 20.0
 _LIMIT = 1 << 28
 
 
-class Die(Exception):
-    """Close the connection instead of answering."""
+class Die(BaseException):
+    """Close the connection instead of answering; not an error that a cognate's part looks after."""
 
 
 class Events(dict):
@@ -66,10 +66,13 @@ class PaperServer:
         calls: The options that tasks came with.
         events, started, answers: See ``"paper:wait"``.
         greeted: The hellos that were exchanged.
+        die: What a task raises to do as ``"paper:die"``.
         jitter: A `random.Random` if answers are to be gathered and cut at random.
         forgotten: What the client said of modules that have changed, by worker.
         lies: What to answer instead of the next results: content, count, and whether it is a batch.
     """
+
+    die = Die
 
     def __init__(self, folder, workers=2):
         self.path = os.path.join(folder, "socket")

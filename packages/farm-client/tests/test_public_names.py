@@ -10,12 +10,15 @@ import farm_client as farm
 NAMES = """
 AddressError AuthError Channel FarmError Future IncompatibleVersionError InvalidTaskError Kernel
 KernelCreationError KernelEndedError NoKernelError Promise ProtocolError Ptree PtreeCycleError
-PtreeError PtreeRedefinitionError PtreeUndefinedFunctionError SerializationError Shared
+PtreeError PtreeRedefinitionError PtreeUndefinedFunctionError SerializationError Shared Stream
 TaskExecutionError UnsupportedError WorkerInfo WorkerLostError __version__ broadcast_task
 cancel_timeout chain check_kernel current_kernel deftask delay do_fast_receives end_kernel force
-fulfill future is_fulfilled kernel_name kernel_worker_count make_channel make_kernel pand pfuncall
-plet plet_if por promise receive_result set_kernel shared speculate submit_task submit_timeout
-task_categories_running task_category task_priority try_receive_result worker_index
+fulfill future is_fulfilled kernel_name kernel_worker_count make_channel make_kernel pand pcount
+pcount_if pcount_if_not pdotimes pevery pfind pfind_if pfind_if_not pfuncall plet plet_if pmap
+pmap_into pmap_iter pmap_reduce pmapc pmapcan pmapcar pmapcon pmapl pmaplist pmaplist_into pnotany
+pnotevery por preduce preduce_partial premove premove_if premove_if_not promise psome psort
+receive_result set_kernel shared speculate submit_task submit_timeout task_categories_running
+task_category task_priority try_receive_result worker_index
 """
 
 MODULES = [

@@ -3,7 +3,7 @@
 What is made here is made of what every NumPy from 1.26 on has.
 """
 
-# ruff: noqa: ICN001, NPY002, PLW0108
+# ruff: noqa: ICN001, PLC3002
 
 import tempfile
 
@@ -79,10 +79,10 @@ def tagged():
 
 
 def memory_map():
-    file = tempfile.TemporaryFile()
-    file.write(bytes(range(8)))
-    file.flush()
-    return numpy.memmap(file, dtype="u1", mode="r", shape=(8,))
+    with tempfile.TemporaryFile() as file:
+        file.write(bytes(range(8)))
+        file.flush()
+        return numpy.memmap(file, dtype="u1", mode="r", shape=(8,))
 
 
 def record_array():
@@ -97,9 +97,7 @@ DTYPES = (
 )
 
 VALUES = {
-    **{
-        f"dtype {code}": Case(lambda code=code: numpy.dtype(code)) for code in (*DTYPES, "O", "g")
-    },
+    **{f"dtype {code}": Case(lambda code=code: numpy.dtype(code)) for code in (*DTYPES, "O", "g")},
     **{
         f"array of {code}": Case(lambda code=code: numpy.zeros((2, 3), code), equal)
         for code in DTYPES
@@ -121,8 +119,10 @@ VALUES = {
     "subarray dtype": Case(lambda: numpy.dtype(("i4", (2, 3)))),
     "nested dtype": Case(lambda: numpy.dtype([("p", [("x", "f4"), ("y", "O")])])),
     "dtype without fields": Case(lambda: numpy.dtype([])),
-    "record dtype": Case(lambda: numpy.dtype((numpy.record, [("a", "i4")])), holds(
-        lambda d: d.type is numpy.record and d.names == ("a",))),
+    "record dtype": Case(
+        lambda: numpy.dtype((numpy.record, [("a", "i4")])),
+        holds(lambda d: d.type is numpy.record and d.names == ("a",)),
+    ),
     "one dimension": Case(lambda: numpy.arange(5.0), equal),
     "Fortran order": Case(lambda: numpy.asfortranarray(numpy.arange(6).reshape(2, 3)), equal),
     "large": Case(lambda: numpy.arange(100_000), equal),
@@ -188,17 +188,29 @@ VALUES = {
         holds(lambda a: type(a) is Signed and a.note == "signed" and a.tolist() == [0, 1, 2]),
     ),
     "times and spans": Case(
-        lambda: [numpy.datetime64("2020-01-02"), numpy.timedelta64(3, "s"), numpy.datetime64("NaT", "s")],
+        lambda: [
+            numpy.datetime64("2020-01-02"),
+            numpy.timedelta64(3, "s"),
+            numpy.datetime64("NaT", "s"),
+        ],
         holds(lambda x: [str(v) for v in x] == ["2020-01-02", "3 seconds", "NaT"]),
     ),
     "bools": Case(lambda: [numpy.True_, numpy.False_], holds(lambda x: x[1] is numpy.False_)),
-    "empty strings": Case(lambda: [numpy.str_(""), numpy.bytes_(b"")], holds(
-        lambda x: type(x[0]) is numpy.str_ and x == ["", b""])),
+    "empty strings": Case(
+        lambda: [numpy.str_(""), numpy.bytes_(b"")],
+        holds(lambda x: type(x[0]) is numpy.str_ and x == ["", b""]),
+    ),
     "not a number": Case(lambda: numpy.float64("nan"), scalar),
     **{
-        name: Case(lambda name=name: getattr(numpy.random, name)(5), holds(
-            lambda b, name=name: random(
-                numpy.random.Generator(getattr(numpy.random, name)(5)), numpy.random.Generator(b))))
+        name: Case(
+            lambda name=name: getattr(numpy.random, name)(5),
+            holds(
+                lambda b, name=name: random(
+                    numpy.random.Generator(getattr(numpy.random, name)(5)),
+                    numpy.random.Generator(b),
+                )
+            ),
+        )
         for name in ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
     },
     "Generator": Case(lambda: advanced(numpy.random.default_rng(5)), random),
@@ -219,15 +231,15 @@ VALUES = {
     ),
     "SeedSequence": Case(
         lambda: (lambda s: (s.spawn(2), s)[1])(numpy.random.SeedSequence(5)),
-        lambda made, come: made.spawn(1)[0].generate_state(2).tolist()
-        == come.spawn(1)[0].generate_state(2).tolist(),
+        lambda made, come: (
+            made.spawn(1)[0].generate_state(2).tolist()
+            == come.spawn(1)[0].generate_state(2).tolist()
+        ),
     ),
     "the hidden RandomState": Case(
         lambda: numpy.random.rand.__self__, holds(lambda r: r is numpy.random.rand.__self__)
     ),
-    "polynomial": Case(
-        lambda: numpy.polynomial.Polynomial([1, 2]), holds(lambda p: p(3) == 7)
-    ),
+    "polynomial": Case(lambda: numpy.polynomial.Polynomial([1, 2]), holds(lambda p: p(3) == 7)),
     "poly1d": Case(lambda: numpy.poly1d([1, 2]), holds(lambda p: p(3) == 5)),
     "vectorized": Case(lambda: numpy.vectorize(abs), holds(lambda f: f([-1]).tolist() == [1])),
     "iinfo": Case(lambda: numpy.iinfo("i4"), holds(lambda i: i.max == 2**31 - 1)),
@@ -245,7 +257,12 @@ VALUES = {
             *("numpy.ma.MaskedArray", "numpy.ma.masked_where", "numpy.recarray", "numpy.record"),
             *("numpy.testing.assert_allclose", "numpy.lib.stride_tricks.as_strided"),
             *("numpy.apply_along_axis", "numpy.frompyfunc", "numpy.errstate", "numpy.nditer"),
-            *("numpy.exceptions.AxisError", "numpy.exceptions.ComplexWarning","numpy.polynomial.Polynomial", "numpy.void"),
+            *(
+                "numpy.exceptions.AxisError",
+                "numpy.exceptions.ComplexWarning",
+                "numpy.polynomial.Polynomial",
+                "numpy.void",
+            ),
             *("numpy.random.SeedSequence", "numpy.random.BitGenerator", "numpy.char.upper"),
             *("numpy.memmap", "numpy.broadcast", "numpy.busdaycalendar", "numpy.flatiter"),
             *("numpy.rec.fromrecords", "numpy.char.title"),

@@ -286,4 +286,34 @@ def test_a_captured_builtin(travel):
     upper, size = str.upper, len
     assert travel(lambda: upper("a") * size("ab"))() == "AA"
     assert Capture(lambda: size).stable
-    assert Capture(lambda: upper).current()
+
+    def function():
+        return upper
+
+    assert Capture(function).current()
+
+
+def test_modules_by_value(travel, tmp_path, monkeypatch):
+    """Functions bring what they name of a package that the other side has not, and no more."""
+    package = tmp_path / "sent_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("from . import inner\nLIMIT = 5\nlock = open(__file__)\n")
+    under = "import sent_package\ndef under(x):\n    return x < sent_package.LIMIT\n"
+    (package / "inner.py").write_text(under)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import sent_package
+
+    sent_package.lock.close()
+    ship_by_value("sent_package")
+
+    def function(x):
+        return sent_package.inner.under(x), sent_package.LIMIT
+
+    there = travel(function)
+    monkeypatch.delitem(sys.modules, "sent_package")
+    monkeypatch.delitem(sys.modules, "sent_package.inner")
+    assert there(4) == (True, 5)
+    module = there.__closure__[0].cell_contents
+    assert module is not sent_package
+    assert not hasattr(module, "lock")
+    assert travel(sent_package).__name__ == "sent_package"

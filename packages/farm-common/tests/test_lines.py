@@ -1,6 +1,7 @@
 """Tracebacks show lines of files that are not here."""
 
 import linecache
+import os
 import sys
 import threading
 import types
@@ -74,8 +75,8 @@ def test_own_module(tmp_path, monkeypatch):
     path.write_text("one\n")
     module = types.ModuleType("own_for_lines")
     module.__file__ = str(path)
-    monkeypatch.setitem(sys.modules, "own_for_lines", module)
     monkeypatch.setitem(sys.modules, "strange_for_lines", 3)
+    monkeypatch.setitem(sys.modules, "own_for_lines", module)
     show(str(path), 1, "sent")
     show(str(path), 1, "sent again")
     assert shown(str(path)) == ["one\n"]
@@ -97,6 +98,15 @@ def test_lazy_entry():
     linecache.cache["/far/lazy.py"] = (lambda: "from the loader\n",)
     show("/far/lazy.py", 1, "sent")
     assert shown("/far/lazy.py") == ["sent\n"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_pipe_of_the_same_name(tmp_path):
+    """A script may have come by /dev/stdin; nothing is read from what is called so here."""
+    path = str(tmp_path / "pipe")
+    os.mkfifo(path)
+    show(path, 1, "sent")
+    assert shown(path) == ["sent\n"]
 
 
 @pytest.mark.parametrize("line", [0, -5, 10**9])

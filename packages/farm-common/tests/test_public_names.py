@@ -36,6 +36,11 @@ PUBLIC = {
     """,
     "farm_common.logs": "LEVELS environment_level log_to_stderr set_up_logging",
     "farm_common.memory": "allocate trim",
+    "farm_common.parts": """
+        MISSING CallPart ChainPart ChainTails CountPart EachPart EachTail Failure FindPart
+        MapPart MapTails MarkPart ReducePart Runner SomePart SortPart make_array
+        make_ndarray pack_failures_by
+    """,
     "farm_common.security": "Authenticator Layer NoAuth PlainLayer find_authenticator",
     "farm_common.shipping.modules": """
         GivenModule KINDS NAME_LIMIT contents is_module_name pack_changes pack_module python_name
@@ -43,6 +48,10 @@ PUBLIC = {
     """,
     "farm_common.shipping.exceptions": """
         PackedException fresh pack_exception reduce_exception reduce_traceback unpack_exception
+    """,
+    "farm_common.shipping.source": "find_unit minimum_version remember",
+    "farm_common.shipping.unit": """
+        LAMBDA Unit build compile_unit made_from parse span
     """,
     "farm_common.states": "Event Role State TRANSITIONS next_state",
     "farm_common.stream": """

@@ -1,7 +1,6 @@
 """Values, functions, errors and shared values become bytes and come back."""
 
 import abc
-import array
 import collections
 import functools
 import gc
@@ -11,6 +10,7 @@ import struct
 import threading
 import types
 import weakref
+from array import array
 
 import pytest
 from hypothesis import given
@@ -116,6 +116,13 @@ def test_large_buffers_stay_out_of_the_pickle():
     large[0] = 7
     assert parcel.buffers[0][0] == 7
     assert len(parcel.body) < 1000
+
+
+def test_large_buffers_are_of_bytes():
+    """Whatever they are of where they come from: their length is what travels."""
+    parcel = pack(array("d", range(10_000)), PROTOCOL, "it")
+    assert sum(map(len, parcel.buffers)) in (0, 80_000)
+    assert unpack(parcel.body, parcel.buffers)[9_999] == 9_999
 
 
 def test_a_pickler_that_failed_leaves_nothing_behind():
@@ -604,7 +611,7 @@ def test_a_shared_value_does_not_keep_who_was_sent_it():
 
 def test_large_buffers_are_bytes():
     """Whatever items an array has, the length of its buffer is that of its bytes."""
-    value = array.array("q", range(5000))
+    value = array("q", range(5000))
     parcel = pack(value, 5, "it")
     assert [len(buffer) for buffer in parcel.buffers] in ([40_000], [])
     assert unpack(parcel.body, [bytes(buffer) for buffer in parcel.buffers]) == value

@@ -149,9 +149,9 @@ class TestErrors:
         with pytest.raises(SerializationError) as caught:
             find_unit(function)
         assert (
-            f"{path} differs from the code that runs: edited after it was imported?; import it "
-            "again, or decorate functions with @deftask, which keeps their source as it is when "
-            "they are defined, or use"
+            f"{path} differs from the code that runs: edited after it was imported, or changed "
+            "by a tool?; import it again, or decorate functions with @deftask, which keeps their "
+            "source as it is when they are defined, or use"
         ) in str(caught.value)
 
     @pytest.mark.parametrize("builtin", [len, dict.get, "".join, str, re.compile("").match, 3])
@@ -182,7 +182,7 @@ class TestVerification:
     @pytest.mark.skipif(not hasattr((lambda: 0).__code__, "co_positions"), reason="from 3.11 on")
     def test_equal_lambdas(self, tmp_path):
         """Of lambdas that do the same, the one at the same place."""
-        text = "f = [lambda: 1, lambda: 1, (lambda: (lambda: 1)), lambda: 1]"
+        text = "f = [lambda: x, lambda: x, (lambda: (lambda: x)), lambda: x]"
         functions = define(text, tmp_path / "made.py")["f"]
         functions.append(functions[2]())
         assert [find_unit(function).column for function in functions] == [5, 16, 28, 50, 37]

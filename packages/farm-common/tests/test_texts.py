@@ -236,6 +236,14 @@ class TestEdits:
             assert find_unit(function).text == f"def f(): return {number}{number * ' '}"
         assert len(texts._kept[str(path)]) == 4
 
+    def test_reloaded(self, tmp_path):
+        """What was imported again is looked for where it is now, not where it once was."""
+        path = tmp_path / "module.py"
+        path.write_text("def f(): return 1  # old\n")
+        find_unit(load(path))
+        path.write_text("\ndef f(): return 1  # new\n")
+        assert find_unit(load(path)).text == "def f(): return 1  # new"
+
     def test_found_once(self, tmp_path):
         """What was found for one function serves the others, even if the file is gone."""
         path = tmp_path / "module.py"

@@ -290,3 +290,4 @@ class TestMemory:
         text = "".join(traceback.format_tb(caught.tb))
         assert "line 4, in f\n    return x(0)  # first\n" in text
         assert "line 9, in <lambda>\n    g = (lambda x: 1 / x) # second\n" in text
+        assert inspect.getsource(function(first)) == f"{first.text}\n"

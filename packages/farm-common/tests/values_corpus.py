@@ -289,6 +289,11 @@ class Point:
     oddly_named = lambda self: self.x  # noqa: E731
 
 
+class Special(Point):
+    def scaled(self, by=1):
+        return "special"
+
+
 class Slotted:
     """Has two slots, of which one is empty."""
 
@@ -334,6 +339,14 @@ class Mode(enum.Flag):
 
 class Size(enum.IntEnum):
     SMALL = 1
+
+
+class Pair(ctypes.Structure):
+    _fields_ = (("a", ctypes.c_int), ("b", ctypes.c_double * 2))
+
+
+class Texts(ctypes.Structure):
+    _fields_ = (("a", ctypes.c_int), ("b", ctypes.c_char_p))
 
 
 class Row(NamedTuple):
@@ -482,6 +495,13 @@ def recursive_deque():
     return made
 
 
+def traceback_of(error):
+    try:
+        raise error
+    except Exception as caught:
+        return caught.__traceback__
+
+
 def weak_values(kind):
     made = kind()
     for key, value in (("a", function), ("b", Point)):
@@ -582,7 +602,7 @@ VALUES: "dict[str, Case]" = {
             "a generator": generator,
             "a logger": logger_case,
             "a path": pathlib.Path,
-            "a file": lambda: open(os.devnull, encoding="utf-8"),
+            "a file": lambda: sys.__stdin__,
             "an enum class": lambda: Color,
             "a partial": lambda: functools.partial(len),
         }.items()
@@ -736,6 +756,10 @@ VALUES: "dict[str, Case]" = {
     "own random's method": Case(
         lambda: random.Random(1).random, holds(lambda f: f() == random.Random(1).random())
     ),
+    "super": Case(
+        lambda: super(Special, Special(3)),
+        holds(lambda s: type(s) is super and s.scaled() == 6 and s.__self__.scaled() == "special"),
+    ),
     # descriptors
     "property": Case(
         lambda: Point.norm, holds(lambda p: p.fget(Point(1, 2)) == 2 and "larger" in p.__doc__)
@@ -872,7 +896,11 @@ VALUES: "dict[str, Case]" = {
     "sequence iterator": Case(
         lambda: advanced(iter(Indexed())), holds(lambda i: list(i) == [1, 4])
     ),
-    "enumerate": Case(lambda: advanced(enumerate("abc", 5)), yields, pypy=False),
+    "enumerate": Case(
+        lambda: advanced(enumerate("abc", 5)),
+        holds(lambda e: type(e) is enumerate and list(e) == [(6, "b"), (7, "c")]),
+        pypy=False,
+    ),
     "zip": Case(lambda: advanced(zip([1, 2], "ab")), yields),
     "map": Case(lambda: advanced(map(operator.add, [1, 2], [3, 4])), yields),
     "filter": Case(lambda: filter(None, [0, 1]), yields),
@@ -1327,6 +1355,10 @@ VALUES: "dict[str, Case]" = {
     "ModuleSpec": Case(lambda: importlib.util.find_spec("json"), alike("name")),
     "ctypes int": Case(lambda: ctypes.c_int(5), alike("value")),
     "ctypes array": Case(lambda: (ctypes.c_double * 2)(1, 2), holds(lambda a: list(a) == [1, 2])),
+    "ctypes structure": Case(
+        lambda: Pair(1, (ctypes.c_double * 2)(2, 3)),
+        holds(lambda p: (p.a, list(p.b)) == (1, [2, 3])),
+    ),
     "codec": Case(lambda: codecs.lookup("utf-8"), alike("name")),
     "exceptions": Case(
         lambda: [ValueError("a"), OSError(2, "b", "c"), KeyError(1)],
@@ -1431,11 +1463,13 @@ CANNOT: "dict[str, Refusal]" = {
     "generator expression": Refusal(lambda: (x for x in ()), "a generator"),
     "coroutine": Refusal(made_coroutine, "a coroutine"),
     "frame": Refusal(sys._getframe, "a frame"),
+    "traceback": Refusal(lambda: traceback_of(ValueError()), "a traceback"),
     "socket": Refusal(socket.socket, "a socket"),
     "sqlite connection": Refusal(lambda: sqlite3.connect(":memory:"), "a database connection"),
     "sqlite cursor": Refusal(lambda: sqlite3.connect(":memory:").cursor(), "a database cursor"),
     "ctypes pointer": Refusal(lambda: ctypes.pointer(ctypes.c_int()), "a pointer"),
     "ctypes string": Refusal(lambda: ctypes.c_char_p(b"a"), "a pointer"),
+    "ctypes structure with a pointer": Refusal(lambda: Texts(1, b"a"), "a pointer"),
     "ctypes function": Refusal(lambda: ctypes.CDLL(None).abs, "a C function"),
     "library": Refusal(lambda: ctypes.CDLL(None), "a C library"),
     "hash": Refusal(hashlib.sha256, "a hash"),
@@ -1466,16 +1500,13 @@ CANNOT: "dict[str, Refusal]" = {
     "selector": Refusal(selectors.DefaultSelector, "a selector"),
     "poll": Refusal(select.poll, "a selector"),
     "scandir": Refusal(lambda: os.scandir("/"), "a directory that is being read"),
-    "directory entry": Refusal(lambda: next(iter(os.scandir("/"))), "a directory entry"),
+    "directory entry": Refusal(lambda: next(reversed(list(os.scandir("/")))), "a directory entry"),
     "csv reader": Refusal(lambda: csv.reader([]), "a csv reader"),
     "csv writer": Refusal(lambda: csv.writer(io.StringIO()), "a csv writer"),
     "finder": Refusal(lambda: re.finditer("a", "a"), "an iterator"),
     "weak proxy": Refusal(lambda: weakref.proxy(Point), "a weak proxy"),
     "finalizer": Refusal(lambda: weakref.finalize(Point, int), "a finalizer"),
     "multiprocessing lock": Refusal(lambda: multiprocessing.get_context("fork").Lock(), "a lock"),
-    "multiprocessing queue": Refusal(
-        lambda: multiprocessing.get_context("fork").Queue(), "a queue"
-    ),
     "multiprocessing process": Refusal(multiprocessing.Process, "a process"),
     "handler": Refusal(lambda: logging.handlers.BufferingHandler(1), "a lock"),
     "async generator": Refusal(lambda: _async_generator(), "a generator"),

@@ -2,10 +2,12 @@
 
 import builtins
 import importlib
+import importlib.resources
 import importlib.util
 import inspect
 import linecache
 import os
+import pkgutil
 import socket
 import sys
 import threading
@@ -163,6 +165,18 @@ class TestModules:
             linecache.cache.pop(__file__)
             if before is not None:
                 linecache.cache[__file__] = before
+
+    def test_files_beside_it(self, library, importer, tmp_path):
+        """They are read if they are here, as on the client's own machine."""
+        (tmp_path / "data.txt").write_text("some")
+        library["zz"] = GivenModule("package", str(tmp_path / "__init__.py"), "")
+        zz = importlib.import_module("zz")
+        assert importlib.resources.files(zz).joinpath("data.txt").read_text() == "some"
+        assert pkgutil.get_data("zz", "data.txt") == b"some"
+        with pytest.raises(FileNotFoundError):
+            importlib.resources.files(zz).joinpath("none.txt").read_text()
+        with pytest.raises(FileNotFoundError):
+            pkgutil.get_data("zz", "none.txt")
 
     def test_without_a_file(self, library, importer):
         """What is in no file is imported all the same."""

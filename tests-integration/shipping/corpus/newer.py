@@ -43,12 +43,12 @@ def f[T](values: list[T]) -> T:
 """
 
 GENERIC = """
-class Box[T]:
-    def __init__(self, content: T):
-        self.content = content
-    def get(self) -> T:
-        return self.content
 def f(x):
+    class Box[T]:
+        def __init__(self, content: T):
+            self.content = content
+        def get(self) -> T:
+            return self.content
     return Box(x).get()
 """
 

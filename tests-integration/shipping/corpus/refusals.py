@@ -116,7 +116,7 @@ def a_connection_in_a_class_attribute(call):
     class Holder:
         db = CONNECTION
 
-    matches(call.refused(lambda: Holder().db), "cell 'Holder'", "attribute .db", "connection")
+    matches(call.refused(lambda: Holder().db), "cell 'Holder'", "attribute", "db", "connection")
 
 
 @case(remote=True)
@@ -180,6 +180,12 @@ def a_process(call):
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     matches(call.refused(repr, [process]), "argument 1 of repr", "[0]")
+
+
+@case(remote=True)
+def an_enumerate_of_pypy(call):
+    if call.here.pypy:
+        matches(call.refused(list, enumerate("ab")), "argument 1 of list", "enumerate")
 
 
 @case(remote=True)

@@ -192,7 +192,7 @@ VALUES = {
         lambda: [urllib.parse.urlparse("http://h/p"), urllib.parse.urlsplit("//h")],
         same_types,
     ),
-    "stat_result": (lambda: os.stat_result(range(10)), lambda s: (type(s), s[:10])),
+    "stat_result": (lambda: os.stat("/"), lambda s: (type(s), s.st_mode, s.st_ino, s.st_size)),
     "terminal_size": (lambda: os.terminal_size((80, 24)), tuple_of),
     "uname_result": (lambda: platform.uname(), lambda u: u.system),
     # enumerations and constants of the library
@@ -279,6 +279,10 @@ VALUES = {
 }
 
 
+#: Iterators that do not travel from PyPy; `refusals` has them.
+UNTOLD_BY_PYPY = {"enumerate"}
+
+
 def configured():
     parser = configparser.ConfigParser()
     parser.read_string("[a]\nb = 1\n[c]\nd = %(e)s\ne = 2\n")
@@ -315,6 +319,8 @@ def each(name, make, key):
     """The case of one value."""
 
     def run(call):
+        if name in UNTOLD_BY_PYPY and (call.here.pypy or call.there.pypy):
+            raise Skipped("PyPy cannot tell where it is")
         expected = key(make())
         sent = make()
         assert key(call(itself, sent)) == expected, "sent there and back"

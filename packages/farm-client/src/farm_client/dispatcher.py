@@ -167,7 +167,7 @@ class Dispatcher:
 
     def pin(self, link: Link, job: Job) -> None:
         """Have a worker run a task of its own, before any other; now or when it is replaced."""
-        if link.lost:
+        if link.lost or not link.settled:  # its setup tasks go first
             self.homeless.setdefault(link.index, deque()).append(job)
         else:
             link.pinned.append(job)
@@ -175,6 +175,7 @@ class Dispatcher:
 
     def settle(self, link: Link) -> None:
         """Take in a new link, with the tasks that waited for its worker."""
+        link.settled = True
         link.pinned.extend(self.homeless.pop(link.index, ()))
         self.offer(link)
 
@@ -269,6 +270,17 @@ class Dispatcher:
                 self.suspects.appendleft(job)
             else:
                 self.queue.appendleft(job)
+
+    def withdraw(self, chosen: Callable[[Job], bool]) -> int:
+        """Take some tasks off the queues; return how many there were."""
+        taken = 0
+        for queue in self._queues():
+            kept = [job for job in queue if not chosen(job)]
+            if len(kept) < len(queue):
+                taken += len(queue) - len(kept)
+                queue.clear()
+                queue.extend(kept)
+        return taken
 
     def queued(self) -> list[Job]:
         """All tasks that wait, those included that were withdrawn."""

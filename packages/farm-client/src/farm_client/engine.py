@@ -197,6 +197,41 @@ class Engine(Handover):
             self._ring()  # so that it is sent even if nothing else happens
         return False
 
+    def find(self, task: Task) -> Function:
+        """The function of many tasks, as it is now: for `put`.
+
+        Raises:
+            InvalidTaskError: `task` is no task.
+            SerializationError: It cannot travel.
+        """
+        function = self._functions.find(task)
+        self._check_function(function)
+        return function
+
+    def put(self, job: Job, args: tuple[Any, ...]) -> int:
+        """Queue a job with these arguments, and send it if a worker is free.
+
+        Large arguments are not copied: they must stay as they are until the result is there.
+
+        Returns:
+            How many bytes the arguments have.
+
+        Raises:
+            SerializationError: An argument cannot travel.
+            KernelEndedError: The kernel has ended.
+        """
+        parcel = job.parcel = self.pack(job.function, args)
+        if self._picky:
+            with self._lock:
+                job.demand = self._demand(job.function, parcel)
+        size = len(parcel.body) + sum(map(len, parcel.buffers))
+        self._enqueue(job)
+        return size
+
+    def pack(self, function: Function, args: tuple[Any, ...]) -> Parcel:
+        """The arguments of a call as they travel; raises `SerializationError`."""
+        return self._pack(function, args, {})
+
     def pin(self, links: Sequence[Link], sinks: Sequence[Sink], job: Job) -> None:
         """Have a task run once on each of some workers, before anything else is sent there."""
         self._check_function(job.function)
@@ -398,6 +433,16 @@ class Engine(Handover):
                 jobs += link.inflight.values()
             return next((job for job in jobs if job.sink is sink), None)
 
+    def withdraw_all(self, chosen: Callable[[Job], bool], sink: Sink) -> None:
+        """Take back those tasks of a sink that were not sent yet and are chosen."""
+
+        def take_back() -> None:
+            taken = self._dispatcher.withdraw(lambda job: job.sink is sink and chosen(job))
+            self.unfinished -= taken
+            sink.pending -= taken
+
+        self.change(take_back)
+
     # reading
 
     def _step(self) -> None:
@@ -527,7 +572,7 @@ class Engine(Handover):
         if type(value) is tuple and happening.count == 1:
             job = link.take_one(happening.ident)
             self.unfinished -= 1
-            job.function.estimate.update(happening.micros, 1)
+            job.function.estimate.update(happening.micros, 1, happening)
             call = job.sink.deliver(job, value[0])  # type: ignore[union-attr]
             if call is not None:
                 self._calls.append(call)
@@ -545,7 +590,7 @@ class Engine(Handover):
             jobs = link.take(happening.ident, count)
             self.unfinished -= count
             if isinstance(happening, Frame):
-                jobs[0].function.estimate.update(happening.micros, count)
+                jobs[0].function.estimate.update(happening.micros, count, happening)
             for position, job in enumerate(jobs):
                 sink = job.sink
                 assert sink is not None

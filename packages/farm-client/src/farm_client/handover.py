@@ -188,6 +188,10 @@ class Handover(ABC):
                 return events
             _yield()
 
+    def call_later(self, call: Callable[[], None]) -> None:
+        """Have something called by another thread, after the next result; takes no lock."""
+        self._calls.append(call)
+
     def notify(self) -> None:
         """Have all waiters look at their conditions."""
         with self._lock:

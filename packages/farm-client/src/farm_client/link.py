@@ -64,6 +64,7 @@ class Link:
         self.alone = False  # the task in flight is to be the only one
         self.lost = False
         self.broken: Optional[BaseException] = None  # why nothing more can be received
+        self.settled = False  # the dispatcher knows it
         self.draining = False  # being removed from the kernel
         self.done = 0
         self.watching_writes = False

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Optional
 
+from farm_common.frames import Frame
+
 __all__ = ["DEPTH", "MOST", "Estimate"]
 
 #: How much work a worker is sent ahead of time, in microseconds.
@@ -45,8 +47,14 @@ class Estimate:
         #: How many tasks an idle worker should be sent.
         self.most = 1
 
-    def update(self, micros: int, count: int) -> None:
-        """Take note that `count` tasks took `micros` microseconds together."""
+    def update(self, micros: int, count: int, frame: Optional[Frame] = None) -> None:
+        """Take note of results.
+
+        Args:
+            micros: How long the tasks took together, in microseconds.
+            count: How many they were.
+            frame: What the results came in.
+        """
         took = micros / count
         if took < _LEAST and self.cost == _LEAST and not self._deviation:
             return  # as short as ever, and the most frequent case by far

@@ -127,7 +127,13 @@ class TaskExecutionError(FarmError):
         report: The error in one line, for example ``"ZeroDivisionError: division by zero"``.
         description: The remote traceback, as text; cut where it is very long.
         worker: Which worker ran the task, for example ``"worker 1 at 127.0.0.1:11111"``.
+
+    Attributes:
+        index: Which element of a sequence the task failed at, where a cognate called it and
+            knows; else None.
     """
+
+    index: Optional[int] = None
 
     def __init__(self, report: str, description: str = "", worker: Optional[str] = None) -> None:
         super().__init__(report, description, worker)
@@ -136,7 +142,10 @@ class TaskExecutionError(FarmError):
         self.worker = worker
 
     def __str__(self) -> str:
-        where = f" (on {self.worker})" if self.worker else ""
+        places = [f"on {self.worker}"] if self.worker else []
+        if self.index is not None:
+            places.append(f"at element {self.index}")
+        where = f" ({', '.join(places)})" if places else ""
         # Not twice: a traceback of this error begins with that of its cause.
         told = self.__cause__ is not None or not self.description
         remote = "" if told else f"\n\n{self.description.rstrip()}"

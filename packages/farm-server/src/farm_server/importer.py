@@ -285,6 +285,21 @@ class GivenLoader(InspectLoader):
         """The file, as the client calls it."""
         return self.path
 
+    def get_data(self, path: str) -> bytes:
+        """A file beside the module, for `pkgutil`; raises `OSError` where it is not here."""
+        with open(path, "rb") as file:
+            return file.read()
+
+    def get_resource_reader(self, fullname: str) -> Any:
+        """Finds files beside a package, for `importlib.resources`, if they are here."""
+        for module in ("importlib.resources.readers", "importlib.readers"):
+            try:
+                reader: Any = importlib.import_module(module)
+            except ImportError:  # 3.10 has only the second, and 3.9 looks for the file itself
+                continue
+            return reader.FileReader(self) if self._package else None
+        return None
+
     def imports(self) -> Iterator[tuple[int, str]]:
         """What it imports when it is executed, not later in a function.
 

@@ -35,6 +35,7 @@ from farm_common.frames import (
 )
 from farm_common.handshake import ClientHello, decode_json
 from farm_common.interpreter import hello_fields, shares_bytecode
+from farm_common.parts import pack_failures_by
 from farm_common.place import enter_worker
 from farm_common.security import PlainLayer
 from farm_common.shipping import (
@@ -46,6 +47,7 @@ from farm_common.shipping import (
     ship_function,
     unpack,
 )
+from farm_common.shipping.exceptions import PackedException
 from farm_common.shipping.modules import unpack_changes
 from farm_common.shipping.rebuild_classes import Classes
 from farm_common.shipping.rebuild_classes import table as class_table
@@ -97,6 +99,7 @@ def run(stream: Stream, client: ClientHello, slot: Slot, parent: socket.socket) 
     worker = Worker(stream, client, slot.words, Output(client.output))
     worker.slot = slot
     worker.watch(parent)
+    pack_failures_by(worker.pack_error)
     if "modules" in client.features:
         worker.share_modules(client)
     worker.serve()
@@ -394,11 +397,7 @@ class Worker:
             self.flush()  # while they are as the task returned them
 
     def _fail(self, ident: int, count: int, error: BaseException, duration: int, skip: int) -> None:
-        if self._importer is not None:
-            self._importer.explain(error)
-        body, bytecode = pack_exception(
-            error, self._protocol, skip, bytecode=self._same_bytecode, limit=self._frame_limit
-        )
+        body, bytecode = self.pack_error(error, skip)
         self._close_run()
         self._segments += self._connection.send(
             Kind.ERROR,
@@ -407,6 +406,14 @@ class Worker:
             count=count,
             micros=duration // 1000,
             ident=ident,
+        )
+
+    def pack_error(self, error: BaseException, skip: int) -> PackedException:
+        """An error of a task, for the client."""
+        if self._importer is not None:
+            self._importer.explain(error)
+        return pack_exception(
+            error, self._protocol, skip, bytecode=self._same_bytecode, limit=self._frame_limit
         )
 
     def _reject(self, unreadable: Unreadable) -> None:

@@ -59,6 +59,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "_pyio": ("io",),
     "_pyrepl": ("pydoc", "readline"),
     "<unknown>": ("ssl",),  # ssl.Purpose, before 3.11
+    f"{__package__}.rebuild_exceptions": ("builtins",),  # its groups, before 3.11
     # what PyPy has instead
     "_cffi_ssl": ("ssl",),
     "_pypy_generic_alias": ("types",),
@@ -66,6 +67,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     # parts of packages
     "_frozen_importlib": ("importlib.machinery", "importlib.util", "importlib"),
     "_frozen_importlib_external": ("importlib.machinery", "importlib.util", "importlib"),
+    "email._policybase": ("email.policy",),
     "genericpath": ("os.path",),
     "importlib._abc": ("importlib.abc",),
     "importlib._bootstrap": ("importlib.machinery", "importlib.util", "importlib"),
@@ -198,7 +200,7 @@ def _homes(module: str) -> tuple[str, ...]:
     """The modules in which to look for what says that it is in this one; most often none."""
     for table in (_HOMES, _NUMPY_HOMES):
         top = _top(module, table)
-        if top is not None:
+        if top is not None and (top != "numpy" or module == "numpy"):
             return table[top]
     parts = module.split(".")
     for count, part in enumerate(parts):
@@ -304,10 +306,16 @@ def _resolve(module: str, qualname: str) -> Any:
                 return _get(f"{package}.{part}", qualname)
             except (ImportError, AttributeError):
                 pass  # the other one may have it, or another module
+    later = _LATER.get((module, qualname))
     try:
+        if later is not None:
+            importlib.import_module(module)
+            found = _find(module, qualname)  # which has no module warn of a name that comes later
+            if found is not None:
+                return found
+            raise AttributeError(f"module {module!r} has no attribute {qualname!r}")
         return _get(module, qualname)
     except (ImportError, AttributeError):
-        later = _LATER.get((module, qualname))
         homes = _homes(module)
         for home, name in [*([later] if later else ()), *((home, qualname) for home in homes)]:
             found = _find(home, name)

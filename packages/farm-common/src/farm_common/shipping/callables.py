@@ -56,8 +56,9 @@ def _builtin(function: Any) -> Any:
     owner = getattr(function, "__self__", None)
     if owner is None or isinstance(owner, types.ModuleType):
         name = public_name(function) or _nameless(function)
-        if name is None and _PYPY and is_importable(function):
-            name = function.__module__, function.__name__  # an extension's, which it writes badly
+        extension = _PYPY and type(function) is not types.BuiltinFunctionType
+        if name is None and extension and is_importable(function):
+            name = function.__module__, function.__name__  # which PyPy writes badly
         return NotImplemented if name is None else (resolve, name)
     hidden = _hidden(function, owner, function.__name__)
     return (resolve, hidden) if hidden is not None else (getattr, (owner, function.__name__))
@@ -109,7 +110,16 @@ def _unbound(function: Any) -> Any:
     owner = getattr(function, "__objclass__", None)
     if owner is None:
         return _pypy_unbound(function)
-    return values.attribute_of_class, (owner, function.__name__)
+    return values.attribute_of_class, (_public_heir(owner), function.__name__)
+
+
+def _public_heir(cls: type) -> type:
+    """A class, or the public one that derives from it, where it is a private base of that."""
+    if cls.__module__.startswith("_") and public_name(cls) is None:
+        for heir in type.__subclasses__(cls):
+            if heir.__module__ == cls.__module__.lstrip("_"):
+                return heir
+    return cls
 
 
 def _pypy_unbound(function: Any) -> Any:
@@ -162,6 +172,11 @@ def _classmethod(method: Any) -> Any:
         # dict.__dict__["fromkeys"]
         return _pypy_unbound(function)
     return _attribute(function, method) or (type(method), (function,))
+
+
+def _super(bound: Any) -> Any:
+    owner = bound.__self__
+    return super, (bound.__thisclass__,) if owner is None else (bound.__thisclass__, owner)
 
 
 def _is_builtin(function: Any) -> bool:
@@ -240,6 +255,15 @@ def _context_manager(function: Any) -> Any:
     return _remade(make, (_cell(function, "func"),), _state(function))
 
 
+def _manager(manager: Any) -> Any:
+    """What a function with `contextlib.contextmanager` gives; decorators made of it keep one."""
+    if inspect.getgeneratorstate(manager.gen) != inspect.GEN_CREATED:
+        raise Refusal(
+            "a context manager that was entered cannot travel: send its function", manager
+        )
+    return values.context_manager, (manager.func, manager.args, manager.kwds)
+
+
 def _single_dispatch(function: Any) -> Any:
     registry = function.registry
     args = (registry[object], _registered(registry))
@@ -255,6 +279,15 @@ def _single_dispatch_bound(function: Any) -> Any:
     found = inspect.getattr_static(owner, function.__name__, None)
     if isinstance(found, functools.singledispatchmethod):
         return getattr, (owner, function.__name__)
+    return NotImplemented
+
+
+def _single_dispatch_get(bound: Any) -> Any:
+    """The same from Python 3.14 on."""
+    owner = bound._cls if bound._obj is None else bound._obj
+    name = bound._unbound.func.__name__
+    if inspect.getattr_static(owner, name, None) is bound._unbound:
+        return getattr, (owner, name)
     return NotImplemented
 
 
@@ -280,7 +313,7 @@ def _made_functions() -> Iterator[tuple[types.CodeType, Reducer]]:
         (functools.singledispatch, "wrapper", _single_dispatch),
         (functools.singledispatchmethod.__get__, "_method", _single_dispatch_bound),
         (
-            functools.partialmethod.__dict__["_make_unbound_method"],
+            vars(functools.partialmethod).get("_make_unbound_method"),
             "_method",
             _partial_method_bound,
         ),
@@ -336,11 +369,13 @@ REDUCERS: dict[type, Reducer] = {
     types.MethodType: _method,
     types.GetSetDescriptorType: _unbound,
     types.MemberDescriptorType: _unbound,
+    super: _super,
     property: _property,
     classmethod: _classmethod,
     staticmethod: _classmethod,
     functools.cached_property: _cached_property,
     functools.singledispatchmethod: _single_dispatch_method,
+    contextlib._GeneratorContextManager: _manager,
 }
 
 if _PYPY:
@@ -352,6 +387,8 @@ else:
     REDUCERS[types.WrapperDescriptorType] = _unbound
     REDUCERS[types.ClassMethodDescriptorType] = _unbound
     REDUCERS[functools._lru_cache_wrapper] = _cache
+if "_singledispatchmethod_get" in vars(functools):
+    REDUCERS[vars(functools)["_singledispatchmethod_get"]] = _single_dispatch_get
 if isinstance(typing.NewType, type):
     REDUCERS[typing.NewType] = _new_type
 

@@ -144,6 +144,6 @@ _CONSTANT = frozenset(
         *(types.ClassMethodDescriptorType, types.GetSetDescriptorType),
         types.MemberDescriptorType,
     }
-)
+) - {types.FunctionType, classmethod}  # which some of these are on PyPy
 
 _EMPTY: dict[str, Any] = {}

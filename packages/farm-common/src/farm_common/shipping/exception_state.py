@@ -236,7 +236,8 @@ def _copy(error: BaseException, tb: Optional[types.TracebackType]) -> BaseExcept
     state = {
         "args": args,
         "fields": fields,
-        "attributes": attributes,
+        # One that refers to itself goes on doing so.
+        "attributes": {k: copy if v is error else v for k, v in attributes.items()},
         "cause": error.__cause__,
         "context": error.__context__,
         "suppress": error.__suppress_context__,

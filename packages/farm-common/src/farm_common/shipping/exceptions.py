@@ -4,8 +4,8 @@ The body of an ERROR frame has two parts. One is text, JSON: what a person or a 
 language wants to know about the exception, its causes, contexts and members. The other is a pickle
 of what they held, so that the client can rebuild them. Each value in that is either a scalar, which
 stands for itself, or a tuple: `_VALUE`, a pickle of its own, the buffers of that, and a text that
-takes its place if it cannot be loaded; or `_LINK` and the position of another of the exceptions. So
-what cannot travel, or means nothing at the client, costs that value only.
+takes its place if it cannot be loaded; or `_OTHER` and the position of another of the exceptions.
+So what cannot travel, or means nothing at the client, costs that value only.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import json
 import pickle
 import struct
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional
 
 from ..errors import ProtocolError, SerializationError, TaskExecutionError
 from ..frames import Buffer
 from ..handshake import encode_json
+from .chain import ChainEntry, chain_of
 from .exception_names import LookupUnpickler, find_class, name_of
 from .exception_state import ExceptionState, fresh, reduce_exception, reduce_traceback, short_repr
 from .pickling import SCALARS, dump
@@ -49,8 +50,7 @@ _REPORT_LIMIT = 500
 #: How much of a message is looked at for that.
 _MESSAGE_LIMIT = 10_000
 
-#: How many exceptions are sent for one, and how many different frames they have together.
-_MOST_EXCEPTIONS = 100
+#: How many different frames the exceptions of an error have together.
 _MOST_FRAMES = 400
 
 #: How many notes of an exception are sent, and how many characters of each.
@@ -61,7 +61,7 @@ _NOTE_LIMIT = 2_000
 _SIZE_LIMIT = 16 << 20
 
 # What a tuple in the pickle is.
-_VALUE, _LINK = 0, 1
+_VALUE, _OTHER = 0, 1
 
 
 class PackedException(NamedTuple):
@@ -98,111 +98,37 @@ def pack_exception(
     """
     limit = min(limit, _SIZE_LIMIT) - _LENGTH.size
     report = _report(error)
-    links: list[_Links] = []
+    chain: list[ChainEntry] = []
     stacks: list[Stack] = []
     try:
-        links = _links(error)
-        records, stacks = _records(links, skip)
-        description = _shorten(_describe(links, stacks), _DESCRIPTION_LIMIT, _GAP)
+        chain = chain_of(error)
+        records, stacks = _records(chain, skip)
+        description = _shorten(_describe(chain, stacks), _DESCRIPTION_LIMIT, _GAP)
         text = encode_json({"report": report, "description": description, "chain": records})
     except BaseException:  # the user's code, which may raise SystemExit
         frames = "".join(stacks[0].format()) if stacks else ""
         description = f"Traceback (most recent call last):\n{frames}{report}\n"
         description = _shorten(description, _DESCRIPTION_LIMIT, _GAP)
-        links, text = [], b""
+        chain, text = [], b""
     if not text or len(text) > limit:
         if len(text) > limit:  # each character may have taken four bytes, or six if it is escaped
             description = _shorten(description, _DESCRIPTION_LIMIT // 3, _GAP)
-        links, text = [], encode_json({"report": report, "description": description})
+        chain, text = [], encode_json({"report": report, "description": description})
     pickled, used = b"", False
-    if links:
+    if chain:
         try:
-            pickled, used = _Packer(links, protocol, bytecode, limit - len(text)).pack()
+            pickled, used = _Packer(chain, protocol, bytecode, limit - len(text)).pack()
         except BaseException:
             pass  # the text remains
     return PackedException(_LENGTH.pack(len(text)) + text + pickled, used)
 
 
-class _Links:
-    """An exception, and where among the exceptions of an error those are that it came from.
-
-    Attributes:
-        error: The exception.
-        cause: The position of its cause; None if there is none.
-        context: The position of its context.
-        members: The positions of its members, if it is a group.
-        omitted: How many members are left out.
-    """
-
-    __slots__ = ("cause", "context", "error", "members", "omitted")
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-        self.cause: Optional[int] = None
-        self.context: Optional[int] = None
-        self.members: list[int] = []
-        self.omitted = 0
-
-    def add(self, role: str, position: Optional[int]) -> None:
-        """Take note of where an exception is; None: it is left out."""
-        if role == "cause":
-            self.cause = position
-        elif role == "context":
-            self.context = position
-        elif position is None:
-            self.omitted += 1
-        else:
-            self.members.append(position)
-
-
-def _links(error: BaseException) -> list[_Links]:
-    """An exception and those that it came from, each once.
-
-    A cause or context that would close a circle is cut.
-    """
-    found = [_Links(error)]
-    positions = {id(error): 0}
-    # Depth first, and without recursion: there may be ten thousand of them.
-    path = [(0, _behind(error))]
-    on_path = {0}
-    while path:
-        position, behind = path[-1]
-        for role, other in behind:
-            target = positions.get(id(other))
-            if target is None:
-                if len(found) >= _MOST_EXCEPTIONS:
-                    found[position].add(role, None)
-                    continue
-                target = positions[id(other)] = len(found)
-                found.append(_Links(other))
-                found[position].add(role, target)
-                path.append((target, _behind(other)))
-                on_path.add(target)
-                break
-            if role == "member" or target not in on_path:  # a group without a member is another
-                found[position].add(role, target)
-        else:
-            path.pop()
-            on_path.discard(position)
-    return found
-
-
-def _behind(error: BaseException) -> Iterator[tuple[str, BaseException]]:
-    if error.__cause__ is not None:
-        yield "cause", error.__cause__
-    if is_group(error):
-        for member in error.exceptions:  # type: ignore[attr-defined]
-            yield "member", member
-    if error.__context__ is not None:
-        yield "context", error.__context__
-
-
-def _records(links: Sequence[_Links], skip: int) -> tuple[list[dict[str, Any]], list[Stack]]:
+def _records(chain: Sequence[ChainEntry], skip: int) -> tuple[list[dict[str, Any]], list[Stack]]:
     """What the text says of each exception, and their frames as they are printed."""
     records, stacks = [], []
     room = _MOST_FRAMES
-    for link in links:
-        error = link.error
+    for entry in chain:
+        error = entry.error
         frames = frames_of(error.__traceback__, _own_frames(error, skip), max(4, room // 2))
         room -= len(frames)
         skip = 0  # the tracebacks of the others begin where these were caught
@@ -216,16 +142,16 @@ def _records(links: Sequence[_Links], skip: int) -> tuple[list[dict[str, Any]], 
                 note[:_NOTE_LIMIT] if isinstance(note, str) else short_repr(note)
                 for note in notes[:_MOST_NOTES]
             ]
-        if link.cause is not None:
-            record["cause"] = link.cause
-        if link.context is not None:
-            record["context"] = link.context
+        if entry.cause is not None:
+            record["cause"] = entry.cause
+        if entry.context is not None:
+            record["context"] = entry.context
         if error.__suppress_context__:
             record["suppress"] = True
-        if link.members:
-            record["members"] = link.members
-        if link.omitted:
-            record["omitted"] = link.omitted
+        if entry.members:
+            record["members"] = entry.members
+        if entry.omitted:
+            record["omitted"] = entry.omitted
         records.append(record)
         stacks.append(Stack(frames))
     return records, stacks
@@ -253,9 +179,9 @@ def _is_own(module: object) -> bool:
     return isinstance(module, str) and module.startswith(("farm_common.", "farm_server."))
 
 
-def _describe(links: Sequence[_Links], stacks: Sequence[Stack]) -> str:
+def _describe(chain: Sequence[ChainEntry], stacks: Sequence[Stack]) -> str:
     """What Python would print."""
-    texts = [_text(link.error, stack) for link, stack in zip(links, stacks)]
+    texts = [_text(entry.error, stack) for entry, stack in zip(chain, stacks)]
     shown = {0}
 
     def take(position: int) -> Any:
@@ -265,14 +191,14 @@ def _describe(links: Sequence[_Links], stacks: Sequence[Stack]) -> str:
         shown.add(position)
         return texts[position]
 
-    for link, text in zip(links, texts):
+    for entry, text in zip(chain, texts):
         text.__cause__ = text.__context__ = None
-        if link.cause is not None:
-            text.__cause__ = take(link.cause)
-        if link.members:
-            text.exceptions = list(filter(None, map(take, link.members)))
-        if link.context is not None and text.__cause__ is None and not text.__suppress_context__:
-            text.__context__ = take(link.context)
+        if entry.cause is not None:
+            text.__cause__ = take(entry.cause)
+        if entry.members:
+            text.exceptions = list(filter(None, map(take, entry.members)))
+        if entry.context is not None and text.__cause__ is None and not text.__suppress_context__:
+            text.__context__ = take(entry.context)
     return "".join(texts[0].format())
 
 
@@ -292,15 +218,17 @@ class _Packer:
     """Pickles what the exceptions of an error held.
 
     Args:
-        links: The exceptions.
+        chain: The exceptions.
         protocol: The pickle protocol that both sides read.
         bytecode: Whether the other side can load this interpreter's bytecode.
         room: How many bytes the pickle may have.
     """
 
-    def __init__(self, links: Sequence[_Links], protocol: int, bytecode: bool, room: int) -> None:
-        self._links = links
-        self._positions = {id(link.error): position for position, link in enumerate(links)}
+    def __init__(
+        self, chain: Sequence[ChainEntry], protocol: int, bytecode: bool, room: int
+    ) -> None:
+        self._chain = chain
+        self._positions = {id(entry.error): position for position, entry in enumerate(chain)}
         self._protocol = protocol
         self._bytecode = bytecode
         self._room = room
@@ -308,23 +236,23 @@ class _Packer:
 
     def pack(self) -> tuple[bytes, bool]:
         """The pickle, or nothing if it is too large, and whether it holds bytecode."""
-        entries = [self._entry(link) for link in self._links]
+        entries = [self._held(entry) for entry in self._chain]
         pickled = pickle.dumps(entries, self._protocol)
         return (pickled, self._used) if len(pickled) <= self._room else (b"", False)
 
-    def _entry(self, link: _Links) -> dict[str, Any]:
-        args, fields, attributes = ExceptionState.of(link.error)
+    def _held(self, entry: ChainEntry) -> dict[str, Any]:
+        args, fields, attributes = ExceptionState.of(entry.error)
         if isinstance(attributes.get("__notes__"), list):
             del attributes["__notes__"]  # they are in the text
-        entry: dict[str, Any] = {"args": tuple(map(self._value, args))}
+        held: dict[str, Any] = {"args": tuple(map(self._value, args))}
         if fields:
-            entry["fields"] = {name: self._value(value) for name, value in fields.items()}
+            held["fields"] = {name: self._value(value) for name, value in fields.items()}
         if attributes:
-            entry["attributes"] = {name: self._value(value) for name, value in attributes.items()}
-        if is_group(link.error):
-            entry["message"] = link.error.message  # type: ignore[attr-defined]
-            entry["args"] = ()  # the message and the members
-        return entry
+            held["attributes"] = {name: self._value(value) for name, value in attributes.items()}
+        if is_group(entry.error):
+            held["message"] = entry.error.message  # type: ignore[attr-defined]
+            held["args"] = ()  # the message and the members
+        return held
 
     def _value(self, value: Any) -> Any:
         kind = type(value)
@@ -337,7 +265,7 @@ class _Packer:
             return value
         position = self._positions.get(id(value))
         if position is not None:
-            return (_LINK, position)
+            return (_OTHER, position)
         text = short_repr(value)
         try:
             parcel = dump(value, self._protocol, self._bytecode)
@@ -480,7 +408,7 @@ class _Rebuilder:
     def _value(self, value: Any) -> Any:
         if type(value) is not tuple:
             return value
-        if value[0] == _LINK:
+        if value[0] == _OTHER:
             return self._made[value[1]]
         _, body, buffers, text = value
         try:

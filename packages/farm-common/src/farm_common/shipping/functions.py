@@ -23,7 +23,7 @@ from typing import Any
 from ..errors import SerializationError
 from . import rebuild
 from .codes import operands
-from .importable import is_imported
+from .importable import goes_by_value, is_imported
 
 __all__ = ["Wrapping", "global_names", "reduce_cell", "reduce_function", "reduce_module"]
 
@@ -84,6 +84,7 @@ class Wrapping:
         self._namespaces: dict[int, _Namespace] = {}
         self._codes: dict[int, tuple[types.CodeType, _Code]] = {}
         self._cells: dict[int, types.CellType] = {}
+        self._members: dict[int, set[str]] = {}  # of modules that go by value, what was written
 
     def namespace(self, values: dict[str, Any]) -> _Namespace:
         """What stands for a dict of globals."""
@@ -107,6 +108,22 @@ class Wrapping:
         self._cells[id(cell)] = cell
         return True
 
+    def take_members(
+        self, module: Any, code: types.CodeType
+    ) -> Iterator[tuple[types.ModuleType, dict[str, Any]]]:
+        """What code may use of a module that goes by value, and of those in it, if not yet sent."""
+        if type(module) is not types.ModuleType or not goes_by_value(module.__name__):
+            return
+        sent = self._members.setdefault(id(module), set())
+        content = vars(module)
+        names = sorted(_all_names(code) - sent)  # the content id must not depend on the order
+        found = {name: content[name] for name in names if name in content}
+        if found:
+            sent.update(found)
+            yield module, found
+        for value in found.values():
+            yield from self.take_members(value, code)
+
     def reduce_code(self, code: types.CodeType) -> Any:
         """A code object that is a value: as bytecode, or not at all."""
         if not self.bytecode:
@@ -114,15 +131,24 @@ class Wrapping:
                 f"a code object ({code.co_name}) travels only between interpreters of the same "
                 f"version: send the function"
             )
+        return self._as_bytecode(code, *_lines(code, {}))
+
+    def _as_bytecode(self, code: types.CodeType, line: int, text: str) -> Any:
         self.used = True
-        line, text = _lines(code)
         return rebuild.code_from_bytecode, (marshal.dumps(code), code.co_filename, line, text)
 
     def _reduce_code(self, function: types.FunctionType) -> Any:
-        if self.bytecode:
-            return self.reduce_code(function.__code__)
+        code = function.__code__
+        if self.bytecode and (code.co_filename, function.__module__) not in _TYPED:
+            return self._as_bytecode(code, *_lines(code, function.__globals__))
         from . import source  # reads syntax trees, which few programs need
 
+        if self.bytecode:
+            try:
+                typed = source.find_unit(function)
+            except SerializationError:
+                return self._as_bytecode(code, *_lines(code, function.__globals__))
+            return self._as_bytecode(code, typed.line, typed.text)
         unit = source.find_unit(function)
         minimum = source.minimum_version(unit)
         if minimum > self.minimum:
@@ -170,6 +196,11 @@ def reduce_function(function: types.FunctionType, wrapping: Wrapping) -> Any:
         imports = _submodules(packages, code)
         if imports:
             state["imports"] = imports
+    used = [namespace.values[name] for name in names if name in namespace.values]
+    used += [content for _, content in _contents(cells)]
+    members = [part for value in used for part in wrapping.take_members(value, code)]
+    if members:
+        state["members"] = members
     return rebuild.make_function, skeleton, state, None, None, rebuild.fill_function
 
 
@@ -203,6 +234,8 @@ def reduce_module(module: types.ModuleType) -> Any:
         SerializationError: It is the script itself.
     """
     name = module.__name__
+    if goes_by_value(name):
+        return rebuild.make_module, (name, module.__doc__)  # functions bring what they use of it
     if is_imported(module):
         return rebuild.import_module, (name,)
     if sys.modules.get(name) is module:
@@ -219,7 +252,7 @@ def _submodules(packages: list[types.ModuleType], code: types.CodeType) -> list[
     found = []
     names = _all_names(code)
     for package in packages:
-        if not hasattr(package, "__path__"):
+        if not hasattr(package, "__path__") or goes_by_value(package.__name__):
             continue
         prefix = f"{package.__name__}."
         found += [
@@ -254,10 +287,23 @@ def _all_names(code: types.CodeType) -> set[str]:
     return names
 
 
-def _lines(code: types.CodeType) -> tuple[int, str]:
-    """The first line of code, and the source lines from there on, where they are known."""
+#: Files and modules of what was given to -c, piped or typed: nothing keeps its lines for tracebacks
+#: before Python 3.13.
+_TYPED = frozenset({("<string>", "__main__"), ("<stdin>", "__main__")})
+
+
+def _lines(code: types.CodeType, namespace: dict[str, Any]) -> tuple[int, str]:
+    """The first line of code, and the source lines from there on, where they are known.
+
+    Args:
+        code: The code.
+        namespace: The globals of its function, which tell what loaded its module.
+    """
     first = code.co_firstlineno
-    lines = linecache.getlines(code.co_filename)
+    try:
+        lines = linecache.getlines(code.co_filename, namespace)
+    except Exception:  # a loader's
+        lines = []
     if not lines or code.co_filename.startswith("<frozen "):
         return first, ""
     return first, "".join(lines[first - 1 : _last_line(code)])

@@ -120,6 +120,7 @@ REDUCERS: dict[type, Callable[[Any], Any]] = {
     types.GenericAlias: _builtin_generic,
     typing.TypeVar: _type_variable,
     typing.ForwardRef: _forward_reference,
+    type(collections.abc.Callable[[int], int]): _abstract_callable,
     MissingForm: _missing_form,
 }
 
@@ -133,7 +134,6 @@ for _module, _name, _reducer in (
     (typing, "_UnionGenericAlias", _generic),
     (typing, "_ConcatenateGenericAlias", _generic),
     (typing, "_UnpackGenericAlias", _generic),
-    (collections.abc, "_CallableGenericAlias", _abstract_callable),
     (typing, "_SpecialForm", _form),
     (typing, "_LiteralSpecialForm", _form),
     (typing, "_TypedCacheSpecialForm", _form),
@@ -143,6 +143,6 @@ for _module, _name, _reducer in (
     (typing, "TypeVarTuple", _type_variable_tuple),
     (typing, "TypeAliasType", _type_alias),
 ):
-    _kind = getattr(_module, _name, None)
+    _kind = vars(_module).get(_name)  # not getattr, which may warn of what is to go
     if isinstance(_kind, type):
         REDUCERS[_kind] = _reducer

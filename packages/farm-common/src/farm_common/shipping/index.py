@@ -13,7 +13,7 @@ import sys
 import threading
 import types
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Optional, Union
 
 from .unit import LAMBDA, Unit, parse, span
@@ -124,13 +124,21 @@ class Text:
         return self._read().imports
 
     def candidates(self, code: types.CodeType) -> Iterator[Entry]:
-        """The functions that a code object may be of, likely ones first."""
-        index = self._read()
-        counts = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount
-        for entries in _stages(index, code):
-            for entry in entries:
-                if entry.counts == counts:
-                    yield entry
+        """The functions on its line that a code object may be of, likely ones first."""
+        index, line = self._read(), code.co_firstlineno
+        here = index.by_place.get((code.co_name, line), [])
+        yield from _called_alike(_by_column(here, code) if len(here) > 1 else here, code)
+        # Its code may have been given another name.
+        others = (entry for entry in index.by_line.get(line, []) if entry.name != code.co_name)
+        yield from _called_alike(others, code)
+
+    def moved(self, code: types.CodeType) -> Iterator[Entry]:
+        """The functions of its name on other lines, should lines above it have changed."""
+        line = code.co_firstlineno
+        entries = self._read().by_name.get(code.co_name, [])
+        moved = [entry for entry in entries if entry.first != line]
+        moved.sort(key=lambda entry: abs(entry.first - line))
+        yield from _called_alike(moved[:_MOVED_LIMIT], code)
 
     def cut(self, entry: Entry) -> tuple[str, int, int]:
         """The lines of a function, and in which columns it starts and ends."""
@@ -181,16 +189,9 @@ class Text:
         return walk.index()
 
 
-def _stages(index: _Index, code: types.CodeType) -> Iterator[list[Entry]]:
-    line = code.co_firstlineno
-    here = index.by_place.get((code.co_name, line), [])
-    yield _by_column(here, code) if len(here) > 1 else here
-    # Its code may have been given another name,
-    yield [entry for entry in index.by_line.get(line, []) if entry.name != code.co_name]
-    # or lines were inserted above it since it was compiled.
-    moved = [entry for entry in index.by_name.get(code.co_name, []) if entry.first != line]
-    moved.sort(key=lambda entry: abs(entry.first - line))
-    yield moved[:_MOVED_LIMIT]
+def _called_alike(entries: Iterable[Entry], code: types.CodeType) -> Iterator[Entry]:
+    counts = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount
+    return (entry for entry in entries if entry.counts == counts)
 
 
 def _by_column(entries: list[Entry], code: types.CodeType) -> list[Entry]:

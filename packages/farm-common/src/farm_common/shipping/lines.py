@@ -61,15 +61,15 @@ def _merge(filename: str, start: int, lines: list[str]) -> None:
         if _is_local(filename, start, lines):
             _local.add(filename)
             return
-        there = linecache.getlines(filename)
-        # The same file, or a copy of it: then the lines around are right, too.
+        # The same file, or a copy of it: then the lines around are right, too. Not a device or a
+        # pipe: for a script that came by /dev/stdin, this would wait for what is typed here.
+        there = linecache.getlines(filename) if os.path.isfile(filename) else []
         shown = list(there) if there[start:end] == lines else []
-    else:
-        shown = shown[:]  # somebody may be reading it
+        _shown[filename] = shown
+    # In place, though somebody may be reading it: what is there stays there.
     shown.extend(["\n"] * (end - len(shown)))
     shown[start:end] = lines
-    _shown[filename] = shown
-    linecache.cache[filename] = (sum(map(len, shown)), None, shown, filename)
+    linecache.cache[filename] = (0, None, shown, filename)  # without a time, no size counts
 
 
 def _entry_lines(filename: str) -> object:

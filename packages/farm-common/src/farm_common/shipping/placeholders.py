@@ -115,8 +115,7 @@ class _Record:
         args: What the class was called with.
         keywords: The same, by name.
         called: Whether the class was called, not its ``__new__``.
-        slotted: Whether attributes came apart from those of its dict.
-        slots: The names of those; None if there were no others.
+        plain: The names in its dict, where it has slots besides; else None.
         raw: The state, in a list, where it is nothing that could become attributes.
         stated: Whether there was a state.
         items: What was appended, if anything was.
@@ -125,16 +124,14 @@ class _Record:
     """
 
     __slots__ = (
-        *("args", "called", "error", "items", "keywords", "mapping", "raw", "slots", "slotted"),
-        "stated",
+        *("args", "called", "error", "items", "keywords", "mapping", "plain", "raw", "stated"),
     )
 
     def __init__(self, args: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         self.args = args
         self.keywords = keywords
         self.called = False
-        self.slotted = False
-        self.slots: Optional[frozenset[str]] = None
+        self.plain: Optional[frozenset[str]] = None
         self.raw: list[Any] = []
         self.stated = False
         self.items: Optional[list[Any]] = None
@@ -169,8 +166,7 @@ class Placeholder(metaclass=PlaceholderType):
             if all(isinstance(name, str) for name in values):
                 vars(self).update(values)
                 if slots is not None:
-                    record.slots = frozenset(slots) if state else None
-                    record.slotted = True
+                    record.plain = frozenset(state or ())
                 return
         record.raw = [state if slots is None else (state, slots)]
 
@@ -188,11 +184,10 @@ class Placeholder(metaclass=PlaceholderType):
         else:
             made = copyreg.__newobj__, (type(self), *record.args)  # type: ignore[attr-defined]
         state: Any = values if values or record.stated else None
-        if record.slotted:
-            # One without a dict of its own can only be given slots.
-            names = list(values) if record.slots is None else record.slots
-            slots = {name: values.pop(name) for name in names if name in values}
-            state = (values or None, slots)
+        if record.plain is not None:
+            # What is new may be a slot, or not; what is not of the dict is set as an attribute.
+            slots = {name: value for name, value in values.items() if name not in record.plain}
+            state = ({name: values[name] for name in values if name not in slots} or None, slots)
         items = None if record.items is None else iter(record.items)
         mapping = None if record.mapping is None else iter(record.mapping.items())
         if not record.raw:
@@ -296,11 +291,14 @@ class Placeholder(metaclass=PlaceholderType):
         return value is not None and value == other._value()
 
     def __hash__(self) -> int:
-        # Whatever equality comes to be once there is a state.
+        # Not by whether there is a state: that comes later, and a dict in it may have it as a key.
+        args = self._placeholder.args
+        if not args:
+            return object.__hash__(self)
         try:
-            return hash((type(self).__module__, type(self).__qualname__, self._placeholder.args))
+            return hash((type(self), args))
         except TypeError:
-            return hash(type(self).__qualname__)
+            return hash(type(self))
 
     @reprlib.recursive_repr()
     def __repr__(self) -> str:
@@ -405,16 +403,18 @@ class PlaceholderUnpickler(pickle.Unpickler):
             ImportError: It is one of farm's own modules, or its module is here, and fails.
             AttributeError: It is one of farm's own names.
         """
-        found = _find(module, name, super().find_class)
-        if found is aliases.resolve:
-            return _resolve
-        if found is builtins.getattr:
-            return _getattr
-        return found
+        return _instead(_find(module, name, super().find_class))
+
+
+def _instead(found: Any) -> Any:
+    """What does the same as something that a pickle calls, with what is not here, too."""
+    if found is aliases.resolve:
+        return _resolve
+    return _getattr if found is builtins.getattr else found
 
 
 def _resolve(module: str, qualname: str) -> Any:
-    return _find(module, qualname, aliases.resolve)
+    return _instead(_find(module, qualname, aliases.resolve))
 
 
 def _find(module: str, qualname: str, find: Callable[[str, str], Any]) -> Any:

@@ -98,8 +98,9 @@ def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
     Args:
         function: What `make_function` made.
         state: By what it is: ``attributes`` of the function (``__defaults__`` …), its ``dict``,
-            ``cells`` with their contents, ``globals``, and ``imports``, submodules that it
-            reaches as attributes of their packages. What a later release adds is ignored.
+            ``cells`` with their contents, ``globals``, ``imports``, submodules that it reaches as
+            attributes of their packages, and ``members``, what it uses of modules that were sent
+            by value. What a later release adds is ignored.
     """
     for name, value in state.get("attributes", _NOTHING).items():
         try:
@@ -111,6 +112,8 @@ def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
     for cell, content in state.get("cells", ()):
         cell.cell_contents = content
     function.__globals__.update(state.get("globals", _NOTHING))
+    for module, content in state.get("members", ()):
+        vars(module).update(content)
     for name in state.get("imports", ()):
         try:
             importlib.import_module(name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import ast
 import collections
+import contextlib
 import dataclasses
 import functools
 import gc
@@ -34,6 +35,7 @@ __all__ = [
     "c_data",
     "cached_property",
     "construct",
+    "context_manager",
     "data_field",
     "dict_view",
     "enum_member",
@@ -92,6 +94,11 @@ def set_attributes(obj: Any, state: dict[str, Any]) -> None:
             setattr(obj, name, value)
         except (AttributeError, TypeError):
             pass
+
+
+def context_manager(function: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """A context manager that is not entered yet, from its generator function."""
+    return contextlib.contextmanager(function)(*args, **keywords)
 
 
 def lru_cache(function: Any, maxsize: Optional[int], typed: bool) -> Any:

@@ -56,6 +56,7 @@ _WORDS: dict[Any, tuple[str, str]] = {
     types.AsyncGeneratorType: ("a generator", _LIST),
     types.CoroutineType: ("a coroutine", "await it here, and send what comes of it"),
     types.FrameType: ("a frame", "send what you need of its variables"),
+    types.TracebackType: ("a traceback", "send the error, or traceback.format_exc()"),
     contextvars.Context: ("a context", "send the values of its variables"),
     contextvars.ContextVar: ("a context variable", "send its value"),
     contextvars.Token: ("a context variable's token", _HERE),

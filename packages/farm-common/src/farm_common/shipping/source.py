@@ -70,36 +70,40 @@ def _find(function: types.FunctionType, code: types.CodeType) -> Unit:
         found = _find_in(Text(unit.text, unit), code, unit, trusted=True)
         if found is not None:
             return found
-    trusted = is_rewritten(code)
     texts = []
     for text in find_texts(code, function.__globals__):
         texts.append(text)
-        found = _find_in(text, code, None, trusted)
+        found = _find_in(text, code, None, trusted=is_rewritten(code))
         if found is not None:
             return found
+    for text in texts:
+        for entry in text.moved(code):
+            for unit in _make_units(entry, code, text, None):
+                if _verify(unit, code, text):
+                    return unit
     raise SerializationError(_explain(function, code, texts))
 
 
 def _find_in(
     text: Text, code: types.CodeType, around: Optional[Unit], trusted: bool
 ) -> Optional[Unit]:
-    """The unit of a code object, if the text has it."""
+    """The unit of a code object, if the text has it where it should be."""
     likely = None
     for entry in text.candidates(code):
-        for unit in _make_units(text, entry, code, around):
+        for unit in _make_units(entry, code, text, around):
             if _verify(unit, code, text):
                 return unit
-            if trusted and likely is None:
-                is_there = (entry.name, entry.first) == (code.co_name, code.co_firstlineno)
-                likely = unit if around is not None or is_there else None
+            if trusted and likely is None and entry.name == code.co_name:
+                likely = unit
     return likely
 
 
 def _make_units(
-    text: Text, entry: Entry, code: types.CodeType, around: Optional[Unit]
+    entry: Entry, code: types.CodeType, text: Text, around: Optional[Unit]
 ) -> Iterator[Unit]:
+    """The units that an entry may be: up to 3.10, its qualified name is not sure."""
+    unit = _make_unit(entry, code, text, around)
     known = getattr(code, "co_qualname", None)
-    unit = _make_unit(text, entry, code, around)
     if known is not None:
         yield unit._replace(qualname=known)
     else:
@@ -108,7 +112,7 @@ def _make_units(
             yield unit._replace(qualname=entry.name)
 
 
-def _make_unit(text: Text, entry: Entry, code: types.CodeType, around: Optional[Unit]) -> Unit:
+def _make_unit(entry: Entry, code: types.CodeType, text: Text, around: Optional[Unit]) -> Unit:
     lines, column, end = text.cut(entry)
     return Unit(
         text=lines,
@@ -172,7 +176,10 @@ def _explain(function: types.FunctionType, code: types.CodeType, texts: list[Tex
         if error is not None:
             reason = f"{filename} cannot be parsed any more ({error})"
         else:
-            reason = f"{filename} differs from the code that runs: edited after it was imported?"
+            reason = (
+                f"{filename} differs from the code that runs: edited after it was imported, or "
+                f"changed by a tool?"
+            )
         cure = (
             "import it again, or decorate functions with @deftask, which keeps their source as "
             "it is when they are defined"

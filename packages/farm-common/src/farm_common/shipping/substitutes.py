@@ -78,17 +78,17 @@ _FORMS = frozenset(
 
 def find(module: str, qualname: str) -> Any:
     """What to take for a name that is not here; None if there is nothing like it."""
-    if module == "typing":
-        extensions = sys.modules.get("typing_extensions")
-        if hasattr(extensions, qualname):
-            return getattr(extensions, qualname)
-        if qualname in _FORMS:
-            return _forms.setdefault(qualname, MissingForm(qualname))
-    if (module, qualname) in _UNNAMED:
-        return _UNNAMED[module, qualname]
+    if module == "typing" and qualname in _FORMS:
+        return _forms.setdefault(qualname, MissingForm(qualname))
+    for place in (module, "types") if module == "builtins" else (module,):
+        if (place, qualname) in _UNNAMED:
+            return _UNNAMED[place, qualname]
     make = _MAKERS.get((module, qualname))
     return None if make is None else _made.setdefault((module, qualname), make())
 
+
+#: Where the groups of exceptions are that stand for the builtin ones.
+_GROUPS = f"{__package__}.rebuild_exceptions"
 
 _forms: dict[str, MissingForm] = {}
 _made: dict[tuple[str, str], Any] = {}
@@ -96,6 +96,8 @@ _made: dict[tuple[str, str], Any] = {}
 
 def name_of(obj: Any) -> Optional[tuple[str, str]]:
     """The name to send for what `find` gives; None for all else."""
+    if isinstance(obj, type) and obj.__module__ == _GROUPS:
+        return ("builtins", obj.__name__) if obj.__name__.endswith("ExceptionGroup") else None
     for known in (_UNNAMED, _made):
         for key, value in known.items():
             if value is obj:
@@ -133,6 +135,10 @@ _UNNAMED: dict[tuple[str, str], type] = _kinds(
 )
 # Public, but from 3.13 on as threading.Lock, which is a function before.
 _UNNAMED["_thread", "LockType"] = type(threading.Lock())
+# Public from 3.10 on.
+_UNNAMED["types", "NoneType"] = type(None)
+_UNNAMED["types", "EllipsisType"] = type(...)
+_UNNAMED["types", "NotImplementedType"] = type(NotImplemented)
 
 
 # Makers of what stands for newer classes and functions
@@ -150,6 +156,15 @@ def _str_enum() -> type:
             return name.lower()
 
     return _named(StrEnum, "enum", "StrEnum")
+
+
+def _group(name: str) -> Callable[[], Any]:
+    def make() -> Any:
+        from .rebuild_exceptions import group_class  # which names what uses this
+
+        return group_class("builtins", name)
+
+    return make
 
 
 def _http_method() -> type:
@@ -185,9 +200,8 @@ class _KwOnly:
 
 
 _MAKERS: dict[tuple[str, str], Callable[[], Any]] = {
-    ("types", "NoneType"): lambda: type(None),
-    ("types", "EllipsisType"): lambda: type(...),
-    ("types", "NotImplementedType"): lambda: type(NotImplemented),
+    ("builtins", "BaseExceptionGroup"): _group("BaseExceptionGroup"),
+    ("builtins", "ExceptionGroup"): _group("ExceptionGroup"),
     ("types", "UnionType"): lambda: type(typing.Union[int, str]),
     ("types", "BuiltinMethodType"): lambda: types.BuiltinFunctionType,
     ("dataclasses", "KW_ONLY"): _KwOnly,

@@ -160,7 +160,7 @@ class Stack(traceback.StackSummary):
                 place, count = frame[:3], 0
             shown = min(frame.times, max(0, _SHOWN_REPEATS - count))
             if shown:
-                found += [_format(frame._replace(times=1))] * shown
+                found += [_format(frame if frame.times == 1 else frame._replace(times=1))] * shown
             count += frame.times
         return found + _repetition(count)
 
@@ -202,6 +202,8 @@ def traceback_of(frames: Sequence[Frame]) -> Optional[types.TracebackType]:
     """
     tb: Optional[types.TracebackType] = None
     namespace: dict[str, Any] = {"__name__": "<remote>"}
+    # None is to stop in one of these frames, nor are they to count as covered.
+    unwatched = _MAY_START and sys.gettrace() is None and sys.getprofile() is None
     room = _MOST_ENTRIES
     frames = frames[-room:]
     names = _show(frames)
@@ -216,16 +218,17 @@ def traceback_of(frames: Sequence[Frame]) -> Optional[types.TracebackType]:
         code, offset = _code(file, frame.name, first, line, *place)
         generator = types.FunctionType(code, namespace)()
         made = generator.gi_frame
-        if made.f_lineno != line and sys.gettrace() is None and sys.getprofile() is None:
-            # Debuggers list what is around the line where a frame is. But none is to stop here, nor
-            # is it to count as covered.
-            next(generator)
+        if unwatched and made.f_lineno != line:
+            next(generator)  # debuggers list what is around the line where a frame is
         times = max(1, min(frame.times, room))
         room -= times
         for _ in range(times):
             tb = types.TracebackType(tb, made, offset, line)
     return tb
 
+
+#: Whether the frame of a generator that was started refers to no caller either.
+_MAY_START = sys.version_info[:2] != (3, 12)
 
 #: The highest number of a line or column that every interpreter takes.
 _MOST_LINE = (1 << 31) - 2

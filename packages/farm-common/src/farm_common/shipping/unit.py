@@ -273,7 +273,7 @@ def _scope_line(shape: _Shape) -> str:
 def _is_global(unit: Unit) -> bool:
     """Whether the text names the function itself, and means a global."""
     is_free = _private_name(unit.name, unit.owner) in unit.freevars
-    return not is_free and unit.text.count(unit.name) > 1
+    return not is_free and unit.text.count(unit.name) != 1  # 0: it is written in another way
 
 
 def _private_name(name: str, owner: str) -> str:
