@@ -105,9 +105,7 @@ class PaperServer:
             event.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        with self._lock:
-            for stream in list(self._open):
-                stream.close()
+        self.drop()
         self.join()
         self._threads[0].join(BOUND)
 
@@ -120,9 +118,9 @@ class PaperServer:
     def drop(self):
         """Cut all connections."""
         with self._lock:
-            for stream in list(self._open):
+            for sock in list(self._open):
                 try:
-                    stream.sock.shutdown(socket.SHUT_RDWR)
+                    sock.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     pass
 
@@ -143,6 +141,10 @@ class PaperServer:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
+            with self._lock:  # before the client can think that it is connected, and `drop` comes
+                self._open.add(sock)
+            if self._closed:
+                self.drop()
             thread = threading.Thread(
                 target=self._serve, args=(sock,), name="paper-worker", daemon=True
             )
@@ -155,12 +157,10 @@ class PaperServer:
                 sock, b"", [NoAuth()], self._greet, Deadline(BOUND), _LIMIT
             )
         except (OSError, EOFError):
+            with self._lock:
+                self._open.discard(sock)
             sock.close()
             return
-        with self._lock:
-            self._open.add(stream)
-            if self._closed:
-                stream.close()
         try:
             if client.role == "work":
                 session = next(h.session for c, h in reversed(self.greeted) if c is client)
@@ -171,7 +171,7 @@ class PaperServer:
             pass
         finally:
             with self._lock:
-                self._open.discard(stream)
+                self._open.discard(sock)
             stream.close()
 
     def _greet(self, client, preamble):

@@ -583,6 +583,38 @@ def getnewargs(call):
 
 
 @case
+def immutable_ones_with_a_new_of_their_own(call):
+    class Pair(tuple):
+        def __new__(cls, a, b):
+            return super().__new__(cls, (a, b))
+
+    class Celsius(float):
+        def __new__(cls, degrees, *, scale):
+            made = super().__new__(cls, degrees)
+            made.scale = scale
+            return made
+
+    class Tagged(str):
+        __slots__ = ("tag",)
+
+        def __new__(cls, text, tag):
+            made = super().__new__(cls, text)
+            made.tag = tag
+            return made
+
+    class Even(int):
+        def __new__(cls, half, /):
+            return super().__new__(cls, 2 * half)
+
+    sent = Pair(1, 2), Celsius(3.5, scale="C"), Tagged("text", "t"), Even(4)
+    back = call(lambda v: v, sent)
+    assert back == sent
+    assert [type(v) for v in back] == [Pair, Celsius, Tagged, Even]
+    assert (back[1].scale, back[2].tag) == ("C", "t")
+    assert call(lambda: Pair(3, 4)) == (3, 4)
+
+
+@case
 def annotations_of_a_class(call):
     class Annotated:
         x: int

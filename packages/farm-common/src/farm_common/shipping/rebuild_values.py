@@ -40,6 +40,7 @@ __all__ = [
     "dict_view",
     "enum_member",
     "frame_summary",
+    "immutable",
     "lru_cache",
     "mapping_proxy",
     "match",
@@ -144,6 +145,11 @@ def construct(make: Callable[..., Any], keywords: dict[str, Any]) -> Any:
     """Call something with those of the keyword arguments that it knows here."""
     known = inspect.signature(make).parameters
     return make(**{name: value for name, value in keywords.items() if name in known})
+
+
+def immutable(base: Any, cls: type, *args: Any) -> Any:
+    """A number, text or tuple of a class that derives from the builtin one, by that one's way."""
+    return base.__new__(cls, *args)
 
 
 # Mappings and views

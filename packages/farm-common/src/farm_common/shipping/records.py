@@ -27,7 +27,15 @@ from . import rebuild_values as values
 from .aliases import public_name, resolve
 from .refusals import Refusal
 
-__all__ = ["BY_NAME", "REDUCERS", "SUBCLASSES", "reduce_member", "reduce_struct_sequence"]
+__all__ = [
+    "BY_NAME",
+    "REDUCERS",
+    "SUBCLASSES",
+    "has_own_new",
+    "reduce_immutable",
+    "reduce_member",
+    "reduce_struct_sequence",
+]
 
 Reducer = Callable[[Any], Any]
 
@@ -192,6 +200,37 @@ def _names(kind: Hashable) -> list[str]:
         and type(field).__name__ in ("member_descriptor", "structseqfield")
     ]
     return [name for _, name in sorted(fields)]
+
+
+_IMMUTABLE = (int, float, complex, str, bytes, tuple)
+
+
+def has_own_new(kind: type) -> bool:
+    """Whether a class of numbers, text or tuples has a ``__new__`` that pickle may not know.
+
+    Pickle calls it with the number, text or tuple, as it would that of the builtin class, though
+    it may take something else: ``Pair(a, b)`` for a tuple of two.
+    """
+    base = _immutable_base(kind)
+    if base is None or kind in copyreg.dispatch_table:
+        return False
+    owner = next(cls for cls in kind.__mro__ if "__new__" in cls.__dict__)
+    if owner is base or owner.__module__ == "builtins":
+        return False
+    hooks = ("__getnewargs__", "__getnewargs_ex__", "__reduce__", "__reduce_ex__")
+    return all(getattr(kind, name, None) is getattr(base, name, None) for name in hooks)
+
+
+def _immutable_base(kind: type) -> Any:
+    return next((base for base in _IMMUTABLE if issubclass(kind, base)), None)
+
+
+def reduce_immutable(value: Any) -> Any:
+    """A value of such a class: made by the builtin's ``__new__``, and given its state."""
+    kind = type(value)
+    base = _immutable_base(kind)
+    state = object.__reduce_ex__(value, 2)[2]
+    return values.immutable, (base, kind, *base.__getnewargs__(value)), state
 
 
 def _frame_summary(frame: traceback.FrameSummary) -> Any:

@@ -102,6 +102,8 @@ def _find(kind: type) -> Optional[Reducer]:
     if issubclass(kind, enum.Enum):
         is_number = issubclass(kind, (int, str)) and kind.__module__ in _ENUMS
         return records.reduce_member if is_number else None
+    if records.has_own_new(kind):
+        return records.reduce_immutable
     return refusals.refuse if _PYPY and _is_opaque(kind) else None
 
 
