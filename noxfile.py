@@ -152,6 +152,20 @@ def matrix(session: nox.Session) -> None:
 
 
 @nox.session(python=DEFAULT)
+def trial(session: nox.Session) -> None:
+    """Functions of popular packages, which only the client has; --write keeps the table."""
+    environment = install_everywhere(session)
+    home = Path(session.virtualenv.location)
+    client = str(home / "trial" / "bin" / "python")
+    session.run("uv", "venv", "--quiet", "--clear", "--python", FOUND[DEFAULT], str(home / "trial"))
+    install_wheels(session, client, home / "wheels")
+    command = ["uv", "pip", "install", "--quiet", "--python", client, "--python-version", OLDEST]
+    session.run(*command, *group("trial"))
+    environment["FARM_TRIAL_CLIENT"] = client
+    session.run("python", "tests-integration/shipping/trial.py", *session.posargs, env=environment)
+
+
+@nox.session(python=DEFAULT)
 def coverage(session: nox.Session) -> None:
     """Which lines and branches the packages' own tests reach, worker processes included."""
     install_packages(session, *group("test"), *group("coverage"), *group("numpy"))

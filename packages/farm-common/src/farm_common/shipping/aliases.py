@@ -15,6 +15,7 @@ import types
 from typing import Any, Optional
 
 from . import substitutes
+from .by_value import goes_by_value
 
 __all__ = ["public_name", "resolve"]
 
@@ -171,7 +172,7 @@ def public_name(obj: Any) -> Optional[tuple[str, str]]:
         if not isinstance(module, str):
             return None
         homes = _known[module] = _homes(module)
-    if not homes:
+    if not homes or goes_by_value(str(module)):
         return None
     qualname = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None)
     if not isinstance(module, str) or not isinstance(qualname, str):

@@ -22,8 +22,9 @@ from typing import Any
 
 from ..errors import SerializationError
 from . import rebuild
+from .by_value import goes_by_value
 from .codes import operands
-from .importable import goes_by_value, is_imported
+from .importable import is_imported
 
 __all__ = ["Wrapping", "global_names", "reduce_cell", "reduce_function", "reduce_module"]
 

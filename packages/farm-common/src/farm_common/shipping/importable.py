@@ -7,26 +7,9 @@ import types
 from typing import Any
 
 from .aliases import public_name
+from .by_value import goes_by_value, ship_by_value
 
-__all__ = ["goes_by_value", "is_importable", "is_imported", "ship_by_value"]
-
-# Modules whose functions and classes travel by value, by their first names.
-_by_value: set[str] = set()
-
-
-def ship_by_value(module: str) -> None:
-    """Send what a module and its submodules define by value, though it could go by name.
-
-    Args:
-        module: The module's full name. The servers need not have it then; and what it defines is
-            sent as it is here. Of the module itself, what functions name of it is sent with them.
-    """
-    _by_value.add(module)
-
-
-def goes_by_value(module: str) -> bool:
-    """Whether `ship_by_value` was called for a module, or for a package that it is in."""
-    return any(module == name or module.startswith(f"{name}.") for name in _by_value)
+__all__ = ["is_importable", "is_imported", "ship_by_value"]
 
 
 def is_importable(obj: Any) -> bool:
@@ -36,7 +19,7 @@ def is_importable(obj: Any) -> bool:
     module = getattr(obj, "__module__", None)
     if not isinstance(module, str) or module in ("__main__", "__mp_main__"):
         return False
-    if _by_value and goes_by_value(module):
+    if goes_by_value(module):
         return False
     found: Any = sys.modules.get(module)
     # A module made by hand is nowhere else. PyPy's builtins have no spec.
