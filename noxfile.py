@@ -126,8 +126,9 @@ def install_everywhere(session: nox.Session) -> dict[str, str]:
             folder = str(home / "peers" / name)
             session.run("uv", "venv", "--quiet", "--clear", "--python", path, folder)
             pythons[name] = f"{folder}/bin/python"
-    for python in pythons.values():
-        install_wheels(session, python, wheels, "--reinstall", *group("numpy"))
+    for name, python in pythons.items():
+        others = group("libraries" if name == DEFAULT else "joblib")
+        install_wheels(session, python, wheels, "--reinstall", *group("numpy"), *others)
     return {"FARM_PYTHONS": json.dumps(pythons)}
 
 

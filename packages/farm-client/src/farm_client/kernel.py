@@ -28,6 +28,7 @@ from farm_common.shipping.tasks import Task
 from . import interrupts
 from .channel import Channel
 from .engine import Engine
+from .executor import KernelExecutor
 from .future import Future
 from .job import Job
 from .kill import find_targets, kill_at
@@ -150,6 +151,18 @@ class Kernel:
         if self._engine.ended is not None:
             raise NoKernelError(f"{self._engine.ended}; make another by farm.make_kernel(...)")
         return Channel(self._engine, capacity)
+
+    def executor(self) -> KernelExecutor:
+        """Its workers as a `concurrent.futures.Executor`.
+
+        Its futures raise what their tasks raised, with the `TaskExecutionError`, which has the
+        remote traceback, as the cause; or that error itself where the original cannot be rebuilt
+        here. Its ``shutdown`` is not the end of the kernel.
+
+        Raises:
+            NoKernelError: The kernel has ended.
+        """
+        return KernelExecutor(self, self._engine)
 
     def broadcast_task(self, task: Task, /, *args: Any, **kwargs: Any) -> list[Any]:
         """Run a task once on every worker; see `broadcast_task`."""
