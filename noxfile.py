@@ -166,6 +166,13 @@ def trial(session: nox.Session) -> None:
 
 
 @nox.session(python=DEFAULT)
+def release(session: nox.Session) -> None:
+    """One wheel's next release, checked beside the oldest siblings it allows: PACKAGE VERSION."""
+    session.install(*group("build"), *group("news"), "packaging")
+    session.run("python", "ci/release.py", *session.posargs)
+
+
+@nox.session(python=DEFAULT)
 def coverage(session: nox.Session) -> None:
     """Which lines and branches the packages' own tests reach, worker processes included."""
     install_packages(session, *group("test"), *group("coverage"), *group("numpy"))
