@@ -37,7 +37,7 @@ UNRELEASED = re.compile(
 )
 
 
-class Refusal(Exception):
+class ReleaseError(Exception):
     """Why there will be no release."""
 
 
@@ -45,14 +45,16 @@ def main() -> int:
     """Release what the command line says."""
     parser = argparse.ArgumentParser(description="Release one wheel.")
     parser.add_argument("package", choices=NAMES)
-    parser.add_argument("version")
-    parser.add_argument("--check", action="store_true", help="change nothing in the tree")
+    parser.add_argument("version", help="such as 0.2.0")
+    parser.add_argument("--check", action="store_true", help="do it, but leave the tree as it is")
     options = parser.parse_args()
     try:
+        if not options.check and git(ROOT, "status", "--porcelain", "--untracked-files=no"):
+            raise ReleaseError("there are changes that are not committed; what is released is HEAD")
         with tempfile.TemporaryDirectory(prefix="farm-release-") as folder:
             release(options.package, options.version, Path(folder), apply=not options.check)
-    except Refusal as refusal:
-        print(f"not released: {refusal}", file=sys.stderr)
+    except ReleaseError as error:
+        print(f"not released: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -61,11 +63,9 @@ def release(name: str, text: str, folder: Path, *, apply: bool) -> None:
     """Release a package; see the module.
 
     Raises:
-        Refusal: The tree or the version is not fit for it, or something failed.
+        ReleaseError: The tree or the version is not fit for it, or something failed.
     """
     copy = folder / "copy"
-    if git(ROOT, "status", "--porcelain", "--untracked-files=no"):
-        raise Refusal("there are changes that are not committed; what is released is HEAD")
     git(ROOT, "clone", "--quiet", str(ROOT), str(copy))
     version = new_version(copy, name, text)
     newest = {other: build(copy, other, folder / "newest") for other in NAMES if other != name}
@@ -95,27 +95,26 @@ def release(name: str, text: str, folder: Path, *, apply: bool) -> None:
     print(f"{title_of(wheel)}: built, and works")
     if apply:
         keep(copy, [wheel, *dist.glob(f"{name.replace('-', '_')}-{version}.tar.gz")])
-        print(
-            f"staged, and in dist/. Look at it (git diff --cached), and then:\n{steps(name, version)}"
-        )
+        print("staged, and in dist/. Look at it (git diff --cached), and then:")
+        print(steps(name, version))
 
 
 def new_version(copy: Path, name: str, text: str) -> Version:
     """The version to release, if it may be.
 
     Raises:
-        Refusal: It is none, or not later than the one before.
+        ReleaseError: It is none, or not later than the one before.
     """
     try:
         version = Version(text)
     except InvalidVersion:
-        raise Refusal(f"{text!r} is not a version (PEP 440), such as 0.2.0") from None
+        raise ReleaseError(f"{text!r} is not a version (PEP 440), such as 0.2.0") from None
     current = Version(read_version(copy, name))
     first = UNRELEASED.search(changelog(copy, name).read_text(encoding="utf-8")) is not None
     if version < current or (version == current and not first):
-        raise Refusal(f"{name} {version} is not later than {current}, which the tree has")
+        raise ReleaseError(f"{name} {version} is not later than {current}, which the tree has")
     if tag(name, version) in git(copy, "tag").split():
-        raise Refusal(f"there is a tag {tag(name, version)} already")
+        raise ReleaseError(f"there is a tag {tag(name, version)} already")
     return version
 
 
@@ -131,17 +130,18 @@ def write_news(copy: Path, name: str, version: Version) -> None:
     """Make a section of the changelog of the news fragments, which go away.
 
     Raises:
-        Refusal: There are none.
+        ReleaseError: There are none.
     """
     package = copy / "packages" / name
     if not any((package / "newsfragments").glob("*.md")):
-        raise Refusal(f"packages/{name}/newsfragments is empty: what would users get?")
+        raise ReleaseError(f"packages/{name}/newsfragments is empty: what would users get?")
     path = changelog(copy, name)
     path.write_text(UNRELEASED.sub("", path.read_text(encoding="utf-8")), encoding="utf-8")
-    run("towncrier", "build", "--yes", "--dir", str(package), "--config", str(copy / "pyproject.toml"),
-        "--name", name, "--version", str(version), cwd=copy)  # fmt: skip
+    command = ["towncrier", "build", "--yes", "--dir", str(package)]
+    command += ["--config", str(copy / "pyproject.toml")]
+    run(*command, "--name", name, "--version", str(version), cwd=copy)
     if f"## {version} (" not in path.read_text(encoding="utf-8"):
-        raise Refusal(f"towncrier left no section {version} in {path.relative_to(copy)}")
+        raise ReleaseError(f"towncrier left no section {version} in {path.relative_to(copy)}")
 
 
 def build(copy: Path, name: str, folder: Path) -> Path:
@@ -155,20 +155,17 @@ def sibling_ranges(wheel: Path) -> dict[str, Requirement]:
     """Which siblings a wheel requires, extras left out, and in which ranges."""
     package, version = wheel.name.split("-")[:2]
     requirements = map(Requirement, check_wheels.check_contents(wheel, package, version))
-    return {
-        requirement.name: requirement for requirement in requirements if requirement.name in NAMES
-    }
+    return {wanted.name: wanted for wanted in requirements if wanted.name in NAMES}
 
 
 def oldest_wheel(copy: Path, name: str, allowed: Requirement, folder: Path) -> Path:
     """Build the oldest release of a sibling that a range allows; HEAD's where none was released.
 
     Raises:
-        Refusal: Neither a release nor HEAD is in the range.
+        ReleaseError: Neither a release nor HEAD is in the range.
     """
-    released = [
-        Version(line[len(name) + 2 :]) for line in git(copy, "tag", "-l", f"{name}-v*").split()
-    ]
+    tags = git(copy, "tag", "-l", f"{name}-v*").split()
+    released = [Version(line[len(f"{name}-v") :]) for line in tags]
     fitting = sorted(version for version in released if version in allowed.specifier)
     if fitting:
         source = folder / f"{name}-{fitting[0]}"
@@ -176,7 +173,7 @@ def oldest_wheel(copy: Path, name: str, allowed: Requirement, folder: Path) -> P
             git(copy, "worktree", "add", "--quiet", "--detach", str(source), tag(name, fitting[0]))
         return build(source, name, source / "dist")
     if read_version(copy, name) not in allowed.specifier:
-        raise Refusal(f"nothing is in the range {allowed}: neither HEAD nor any tag {name}-v*")
+        raise ReleaseError(f"nothing is in the range {allowed}: neither HEAD nor any tag {name}-v*")
     return build(copy, name, folder / "oldest-of-head")
 
 
@@ -188,7 +185,7 @@ def smoke(
     install(released, wheel, *siblings)
     install(others, *(path for other, path in current.items() if other != "farm-gss"))
     if name == "farm-gss":
-        return  # what can be seen of it without Kerberos is that it installs with these siblings
+        return  # without its library, what can be seen is that it installs with these siblings
     if name == "farm-common":
         for end in ENDS:
             allowed = sibling_ranges(current[end])[name]
@@ -280,7 +277,7 @@ def git(where: Path, *arguments: str) -> str:
     command = ["git", "-C", str(where), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Refusal(f"git {' '.join(arguments)} failed: {done.stderr.strip()}")
+        raise ReleaseError(f"git {' '.join(arguments)} failed: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -288,10 +285,10 @@ def run(*command: str, cwd: Path | None = None) -> None:
     """Run a command, its output shown.
 
     Raises:
-        Refusal: It failed.
+        ReleaseError: It failed.
     """
     if subprocess.run(command, cwd=cwd, check=False).returncode:
-        raise Refusal(f"failed: {' '.join(command)}")
+        raise ReleaseError(f"failed: {' '.join(command)}")
 
 
 if __name__ == "__main__":
