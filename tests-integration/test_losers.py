@@ -228,8 +228,11 @@ def endless(x=None):
         pass
 
 def wait():
-    while len(os.listdir(folder)) < 2:
+    until = time.monotonic() + 10
+    while len(os.listdir(folder)) < 2 and time.monotonic() < until:
         time.sleep(0.001)
+    if len(os.listdir(folder)) < 2:
+        print("only", os.listdir(folder), kernel.workers())
     os.kill(os.getpid(), signal.SIGINT)
 
 def tree():

@@ -29,8 +29,8 @@ __all__ = ["Even", "Pace", "PartEstimate", "Sizes"]
 _LEAST = 500.0
 _MOST = 50_000.0
 
-#: What part of the time limit of its tasks a part may be expected to take. Servers time each call;
-#: but those of older releases time the part, and so does anybody where the part is one call.
+#: What part of the time limit of its tasks a part may be expected to take. Servers time each call
+#: of the user's function; but where there is none, as in sorting without a key, the whole part.
 _CAUTION = 0.25
 
 #: A slow network wants larger parts: at least so many times what they cost besides.
