@@ -226,7 +226,7 @@ def test_futures(kernel, paper, send, settle):
     paper.kill = paper.kill_what_waits
     future = farm.future("paper:wait", "a")
     assert paper.started["a"].wait(20)
-    future.abandon(farm.FarmError("given up"))
+    future._abandon(farm.FarmError("given up"))
     assert str(future.exception(0)) == "given up"
     settle()
     assert paper.events["a"].is_set()

@@ -167,12 +167,12 @@ class KernelExecutor(futures.Executor):
         if wait:
             self._engine.wait(lambda: not open_)
 
-    def abandon(self) -> None:
+    def _abandon(self) -> None:
         """Shut down, and give up all tasks: those that run are killed a moment later."""
         with self._lock:
             self._shut_down = True
         for future in self._engine.change(lambda: list(self._open)):
-            future.abandon(FarmError("the task was given up, as nobody needs its result"))
+            future._abandon(FarmError("the task was given up, as nobody needs its result"))
 
     def __repr__(self) -> str:
         state = "shut down" if self._shut_down else f"{len(self._open)} unfinished tasks"

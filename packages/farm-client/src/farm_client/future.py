@@ -80,7 +80,7 @@ class Future(Promise):
         """
         return self._withdraw(self._cancel) or self._state in CANCELLED_STATES
 
-    def abandon(self, error: Optional[BaseException] = None) -> None:
+    def _abandon(self, error: Optional[BaseException] = None) -> None:
         """Give the task up for good: withdraw it, or have it killed a moment later if it runs.
 
         For who made the future and has given it to nobody: without an error it is never done.

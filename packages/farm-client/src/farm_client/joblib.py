@@ -136,7 +136,7 @@ class _Backend:
         """Withdraw what was not sent, and kill what runs: nobody wants the results."""
         with self._lock:
             self._waiting.clear()
-        self._executor.abandon()
+        self._executor._abandon()
         if ensure_ready and not self._kernel.ended:
             self._executor = self._kernel.executor()
 

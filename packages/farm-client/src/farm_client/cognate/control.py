@@ -72,7 +72,7 @@ def _bind(bindings: Mapping[str, Task]) -> Bindings:
             made[name] = future(thunk)
     except BaseException:
         for promise in made.values():
-            promise.abandon()
+            promise._abandon()
         raise
     return Bindings(made)
 
