@@ -283,3 +283,25 @@ class TestPtree:
         server.events["held"].set()
         assert tree.call("a") == "held"
         assert not server.killed
+
+    def test_a_node_that_is_killed(self, kernel, server):
+        """Has failed until `clear_errors`; then it is computed anew."""
+        tree = farm.Ptree()
+        tree.define("root", ["a"], lambda a: a)
+        tree.define("a", [], "paper:wait.a")
+        killed = []
+
+        def kill():
+            assert server.started["a"].wait(20)
+            killed.append(farm.kill_tasks("default"))
+
+        other = threading.Thread(target=kill)
+        other.start()
+        for _ in range(2):
+            with pytest.raises(farm.TaskKilledError):
+                tree.call("root")
+        other.join(20)
+        assert killed == [1]
+        del server.killed["a"]
+        tree.clear_errors()
+        assert tree.call("root") == "a"
