@@ -231,3 +231,21 @@ def test_futures(kernel, paper, send, settle):
     settle()
     assert paper.events["a"].is_set()
     assert farm.force(farm.future(abs, -1)) == 1
+
+
+def test_an_end_while_it_looks(kernel, paper, send, monkeypatch):
+    """Is not missed, though there is nothing to do at that moment."""
+    reaper_ = kernel._engine._reaper
+
+    def end_meanwhile(since):
+        reaper_._over.set()
+        reaper_._work.set()
+        reaper_._victims.clear()
+        return []
+
+    monkeypatch.setattr(reaper_, "_ripe", end_meanwhile)
+    drop([send("loser")])
+    (thread,) = reaper_._threads
+    thread.join(20)
+    assert not thread.is_alive()
+    paper.events["loser"].set()

@@ -100,7 +100,7 @@ class Reaper:
         thread.start()
 
     def _run(self) -> None:
-        while True:
+        while not self._over.is_set():  # looked at after `_work` was cleared: `end` sets it first
             self._work.wait()
             if self._over.wait(PATIENCE_SECONDS):
                 return
