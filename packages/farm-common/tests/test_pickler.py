@@ -4,6 +4,7 @@ import io
 import pickle
 
 import pytest
+
 from farm_common.shipping import pickler
 
 
