@@ -42,7 +42,7 @@ PUBLIC = {
     "farm_common.parts": """
         MISSING CallPart ChainPart ChainTails CountPart EachPart EachTail Failure FindPart
         MapPart MapTails MarkPart ReducePart Runner SomePart SortPart make_array
-        make_ndarray pack_failures_by
+        make_ndarray pack_failures_by time_calls_by
     """,
     "farm_common.security": "Authenticator Layer NoAuth PlainLayer find_authenticator",
     "farm_common.shipping.interruptions": "Interruption pack_interruption unpack_interruption",

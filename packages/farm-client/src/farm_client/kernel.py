@@ -8,7 +8,7 @@ import logging
 import math
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -31,7 +31,7 @@ from .engine import Engine
 from .executor import KernelExecutor
 from .future import Future
 from .job import Job
-from .kill import find_targets, kill_at
+from .kill import Target, find_targets, kill_at
 from .library import Library
 from .link import Link
 from .options import Category, checked_category
@@ -88,7 +88,7 @@ class Kernel:
         self._setup: list[Job] = []
         self._tokens: dict[int, list[Token[Optional[Kernel]]]] = {}  # by thread
         self._changing = threading.Lock()  # add and remove take turns
-        self._engine = Engine(self._lost, Printer(), library)
+        self._engine = Engine(self._lost, Printer(), library, self._killer)
         _kernels.add(self)
 
     # what it is
@@ -136,13 +136,31 @@ class Kernel:
         if self._engine.ended is not None:
             return 0
         targets = find_targets(self._engine, wanted)
-        actions = []
+        actions = [
+            functools.partial(kill_at, site, self._engine, there, dry_run)
+            for site, there in self._by_site(targets)
+        ]
+        return sum(_at_once(actions, lambda: None)) if actions else 0
+
+    def _killer(
+        self, targets: Sequence[Target], give_up: bool
+    ) -> list[tuple[list[Link], Callable[[], Any]]]:
+        """What kills tasks at each site that has some of them; see `reaper`."""
+        return [
+            (
+                [link for link, _ in there],
+                functools.partial(kill_at, site, self._engine, there, False, give_up),
+            )
+            for site, there in self._by_site(targets)
+        ]
+
+    def _by_site(self, targets: Sequence[Target]) -> Iterator[tuple[Site, list[Target]]]:
+        """Tasks by the site that they were sent to."""
         for site in self._sites:
             links = set(site.links.values())
             there = [target for target in targets if target[0] in links]
             if there:
-                actions.append(functools.partial(kill_at, site, self._engine, there, dry_run))
-        return sum(_at_once(actions, lambda: None)) if actions else 0
+                yield site, there
 
     # tasks
 
