@@ -1,10 +1,10 @@
 """What runs a kernel's tasks in the workers of an executor that is not farm's.
 
 The client hands such an executor (`concurrent.futures.ProcessPoolExecutor`, Dask's, MPI's) nothing
-but `run` and bytes, so it need not be able to pickle anything else. The bytes are frames as a server
-would get them: what the task needs (FUNCTION, SHARED), and a TASK; what comes back are RESULT and
-ERROR frames. So tasks, arguments and errors travel by the same rules as to servers, between
-different versions of Python, too.
+but `run` and bytes, so it need not be able to pickle anything else. The bytes are frames as a
+server would get them: what the task needs (FUNCTION, SHARED), and a TASK; what comes back are
+RESULT and ERROR frames. So tasks, arguments and errors travel by the same rules as to servers,
+between different versions of Python, too.
 
 Which of its processes an executor uses is its own affair. Hence each process keeps what it was sent
 under content ids, as far as there is room, and the client may leave out what it has sent before; a
@@ -38,11 +38,14 @@ from .shipping.pickling import SCALARS, pack, unpack
 from .shipping.rebuild_classes import Classes
 from .shipping.tasks import ID_SIZE, load_function
 
-__all__ = ["introduce", "run"]
+__all__ = ["Seat", "introduce", "run"]
 
 _LENGTH = struct.Struct("!I")
 
 _NO_KEYWORDS: dict[str, Any] = {}
+
+#: A worker of an executor: a host, a process and a thread.
+Seat = tuple[str, int, int]
 
 #: What a process keeps of what it was sent, in bytes, unless a task in progress needs more.
 _ROOM = 256 << 20
@@ -59,21 +62,33 @@ _SMALL_SIZE = 4096
 _NO_LIMIT = sys.maxsize
 
 
-def introduce(_: object = None) -> bytes:
+def introduce(_ticket: str) -> bytes:
     """What this process is, as the body of a server's HELLO frame.
 
     It announces none of the optional parts of the protocol: nobody is here to kill a task, or to
     ask the client for modules.
+
+    Args:
+        _ticket: As for `run`.
     """
     fields = {**hello_fields(1 << 62), "features": ()}
     host = socket.gethostname()
     hello = ServerHello(
-        **fields, server="", name="", host=host, pid=os.getpid(), workers=1, tags=(), session="0" * 32
+        **fields,
+        server="",
+        name="",
+        host=host,
+        pid=os.getpid(),
+        workers=1,
+        tags=(),
+        session="0" * 32,
     )
     return hello.encode()
 
 
-def run(client: bytes, index: int, left_out: bytes, request: bytes) -> tuple[bytes, bytes]:
+def run(
+    client: bytes, index: int, left_out: bytes, request: bytes, _ticket: str
+) -> tuple[bytes, bytes, Seat]:
     """Run the tasks of one TASK frame.
 
     Args:
@@ -81,11 +96,13 @@ def run(client: bytes, index: int, left_out: bytes, request: bytes) -> tuple[byt
         index: The number by which the kernel knows this worker.
         left_out: The ids of what the tasks need and the client has sent before.
         request: Frames: functions and shared values, and the tasks.
+        _ticket: Another one in each call. Some executors give equal calls one result.
 
     Returns:
-        The ids of what is not here any more, and frames with the results. Where anything is
-        missing, there are no results, and nothing was run.
+        The ids of what is not here any more; frames with the results; and who ran the tasks.
+            Where anything is missing, there are no results, and nothing was run.
     """
+    seat = socket.gethostname(), os.getpid(), threading.get_ident()
     hello = _decoded(client)
     frames = FrameReader(_NO_LIMIT).feed(request)
     given = [frame for frame in frames if isinstance(frame, Frame)]
@@ -93,9 +110,9 @@ def run(client: bytes, index: int, left_out: bytes, request: bytes) -> tuple[byt
     needed = [left_out[start : start + ID_SIZE] for start in range(0, len(left_out), ID_SIZE)]
     with _larder.use(items, needed, shares_bytecode(hello)) as missing:
         if missing:
-            return b"".join(missing), b""
+            return b"".join(missing), b"", seat
         with as_worker(index):
-            return b"", b"".join(_Shift(hello).execute(task))
+            return b"", b"".join(_Shift(hello).execute(task)), seat
 
 
 @lru_cache(maxsize=64)

@@ -1,0 +1,391 @@
+"""Traces: what ran where and when, as a file that Perfetto and chrome://tracing show.
+
+The format is Chrome's trace events, in a JSON array: an event a line, so that it can be written as
+things happen. A viewer takes an array without its end, too, if this process should be killed.
+
+Times are those of this process's clock, in microseconds from the beginning of the trace. Workers
+have clocks of their own, of which nothing is known here. What is known is when a reply arrived and
+how long its tasks took; so a task is drawn where it would have been, had its reply travelled in no
+time. Replies that arrive together, and tasks of one reply, are laid one before the other.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from time import perf_counter
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, TextIO, Union
+
+from farm_common.errors import (
+    KernelEndedError,
+    NoKernelError,
+    TaskKilledError,
+    TaskTimeoutError,
+    WorkerLostError,
+)
+from farm_common.parts import Failure
+
+from .job import Job
+from .link import Link, Seat
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+__all__ = ["Trace"]
+
+#: How many spans are kept before they are written: what that takes keeps a reader of results busy.
+_MOST = 1024
+
+#: How often the number of unfinished tasks is noted, in seconds.
+_PULSE = 0.001
+
+#: How much of an error's text is kept, in characters.
+_TEXT = 300
+
+#: The process that stands for this one.
+_CLIENT = 1
+
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
+
+class _Task(NamedTuple):
+    """What the trace tells of one task."""
+
+    name: str
+    category: str
+    low: bool
+    born: Optional[float]
+    attempts: int
+    outcome: str
+    error: Optional[str]
+    size: Optional[int]
+
+
+class _Span(NamedTuple):
+    """Tasks of one reply, which ran one after the other."""
+
+    track: tuple[int, int]
+    start: float
+    duration: float
+    tasks: Sequence[_Task]
+
+    def lines(self, origin: float) -> Iterator[dict[str, Any]]:
+        """An event a task; they share the time alike, for it is not known of each."""
+        together = len(self.tasks)
+        for number, task in enumerate(self.tasks):
+            start = self.start + self.duration * number / together
+            begun = _micros(start)
+            ended = _micros(self.start + self.duration * (number + 1) / together)
+            yield {
+                "ph": "X",
+                "name": task.name,
+                "cat": task.category,
+                "pid": self.track[0],
+                "tid": self.track[1],
+                "ts": begun,
+                "dur": max(0, ended - begun),
+                "args": _arguments(task, start + origin, together),
+            }
+
+
+class _Event(NamedTuple):
+    """A task that has ended, though no worker ran it."""
+
+    task: _Task
+    at: float
+
+    def lines(self, origin: float) -> Iterator[dict[str, Any]]:
+        """An instant on the client's track."""
+        yield {
+            "ph": "i",
+            "s": "t",
+            "name": self.task.name,
+            "cat": self.task.category,
+            "pid": _CLIENT,
+            "tid": 0,
+            "ts": _micros(self.at),
+            "args": _arguments(self.task, self.at + origin, 1),
+        }
+
+
+class _Count(NamedTuple):
+    """How many tasks had not ended."""
+
+    at: float
+    count_: int
+
+    def lines(self, origin: float) -> Iterator[dict[str, Any]]:
+        """A counter of the client's."""
+        yield {
+            "ph": "C",
+            "name": "unfinished tasks",
+            "pid": _CLIENT,
+            "tid": 0,
+            "ts": _micros(self.at),
+            "args": {"tasks": self.count_},
+        }
+
+
+class _Name(NamedTuple):
+    """What a track is called."""
+
+    kind: str
+    track: tuple[int, int]
+    text: str
+
+    def lines(self, origin: float) -> Iterator[dict[str, Any]]:
+        """An event that viewers take for the name."""
+        yield {
+            "ph": "M",
+            "name": self.kind,
+            "pid": self.track[0],
+            "tid": self.track[1],
+            "args": {"name": self.text},
+        }
+
+
+class _Reply(NamedTuple):
+    """Tasks that have ended, and are not yet on the time line."""
+
+    track: tuple[int, int]
+    micros: Optional[int]  # None: nobody knows how long they took
+    tasks: list[_Task]
+
+
+class Trace:
+    """Writes what the workers of a kernel do, while inside its ``with``; see `Kernel.trace`.
+
+    Args:
+        engine: The kernel's.
+        path: The file, which is written anew.
+        name: The kernel's.
+    """
+
+    def __init__(self, engine: Engine, path: Union[str, PathLike[str]], name: str) -> None:
+        self._engine = engine
+        self._path = path
+        self._name = name
+        self._file: Optional[TextIO] = None
+        self._start = 0.0
+        self._writing = threading.Lock()
+        self._error: Optional[OSError] = None
+        self._wrote = False
+        # What is below changes with the engine's lock held.
+        self._replies: list[_Reply] = []
+        self._events: list[Union[_Span, _Event, _Count, _Name]] = []
+        self._until: dict[tuple[int, int], float] = {}  # where each track ends
+        self._processes: dict[str, int] = {}
+        self._tracks: dict[tuple[str, Optional[Seat]], tuple[int, int]] = {}
+        self._pulse = (-1.0, -1)
+
+    def __enter__(self) -> Trace:  # noqa: PYI034  (nobody derives from it)
+        if self._file is not None:
+            raise RuntimeError("this trace is in use: ask the kernel for another one")
+        if self._engine.ended is not None:
+            raise NoKernelError(f"{self._engine.ended}: there is nothing to trace")
+        self._file = open(self._path, "w", encoding="ascii", newline="\n")
+        self._file.write("[\n")
+        self._start = perf_counter()
+        self._events.append(_Name("process_name", (_CLIENT, 0), f"client {self._name}"))
+        self._engine.record(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self._engine.record_no_more(self)
+        file = self._file
+        assert file is not None
+        self._write()
+        try:
+            with file:
+                file.write("\n]\n")
+        except OSError as failure:
+            self._error = self._error or failure
+        if self._error is not None and error is None:
+            raise self._error
+
+    # what the engine calls, with its lock held
+
+    def ended(self, link: Link, jobs: Sequence[Job], happening: Any, value: Any) -> None:
+        """Take note of a reply; `settle` says where it belongs on the time line.
+
+        Args:
+            link: Where it came from.
+            jobs: The tasks.
+            happening: The frame, or what there is in place of one.
+            value: What it brought: an error, or a sequence of values.
+        """
+        body = getattr(happening, "body", None)
+        size = None
+        if body is not None:
+            size = (len(body) + sum(map(len, happening.buffers))) // len(jobs)
+        failed = isinstance(value, BaseException)
+        tasks = [
+            _describe(job, value if failed else value[number], size)
+            for number, job in enumerate(jobs)
+        ]
+        micros: Optional[int] = getattr(happening, "micros", None)
+        track = self._track(link.label, link.seat_of(happening.ident))
+        self._replies.append(_Reply(track, micros, tasks))
+
+    def failed(self, job: Job, error: BaseException) -> None:
+        """Take note of a task that nobody answered for."""
+        now = perf_counter() - self._start
+        task = _describe(job, error, None)
+        worker = getattr(error, "worker", None)
+        if worker is None:
+            self._events.append(_Event(task, now))
+        else:
+            self._place(_Reply(self._track(worker, None), None, [task]), now)
+
+    def settle(self, now: float, unfinished: int) -> None:
+        """Put what has been noted where it belongs.
+
+        Args:
+            now: When it arrived.
+            unfinished: How many tasks there are that have not ended.
+        """
+        now -= self._start
+        replies, self._replies = self._replies, []
+        if len(replies) == 1:
+            self._place(replies[0], now)
+        elif replies:
+            # The last of each track ended now, the one before when that began.
+            later: dict[tuple[int, int], float] = {}
+            for number in range(len(replies) - 1, -1, -1):
+                track, micros, _ = replies[number]
+                later[track] = later.get(track, 0.0) + (micros or 0) / 1e6
+            for reply in replies:
+                later[reply.track] -= (reply.micros or 0) / 1e6
+                self._place(reply, now - later[reply.track])
+        at, count = self._pulse
+        if unfinished != count and now >= at + _PULSE:
+            self._pulse = (now, unfinished)
+            self._events.append(_Count(now, unfinished))
+
+    def relieve(self) -> None:
+        """Write what has been gathered if it is much; called without locks."""
+        if len(self._events) > _MOST:
+            self._write()
+
+    # inside
+
+    def _place(self, reply: _Reply, end: float) -> None:
+        """Lay tasks on the time line so that they end then, or later where they find no room."""
+        track, micros, tasks = reply
+        free = self._until.get(track, 0.0)
+        end = max(end, free)
+        if micros is None:
+            born = tasks[0].born
+            start = free if born is None else max(free, born - self._start)
+        else:
+            start = max(free, end - micros / 1e6)
+        start = min(start, end)
+        self._until[track] = end
+        self._events.append(_Span(track, start, end - start, tasks))
+
+    def _track(self, label: str, seat: Optional[Seat]) -> tuple[int, int]:
+        """The process and the thread that stand for a worker in the file."""
+        # Whoever runs tasks for all slots of an executor is known as a thread of a process; others
+        # by the label, which outlives the worker's process.
+        roaming = seat is not None and seat.thread != 0
+        key = ("", seat) if roaming else (label, None)
+        track = self._tracks.get(key)
+        if track is None:
+            worker, _, endpoint = label.partition(" at ")
+            host = "" if seat is None else seat.host
+            place = f"{endpoint} on {host}" if host else endpoint
+            process = self._processes.get(place)
+            if process is None:
+                process = self._processes[place] = _CLIENT + 1 + len(self._processes)
+                self._events.append(_Name("process_name", (process, 0), place))
+            thread = 1 + sum(1 for known in self._tracks.values() if known[0] == process)
+            track = self._tracks[key] = (process, thread)
+            if key[1] is not None:
+                worker = f"process {key[1].pid}, thread {key[1].thread}"
+            self._events.append(_Name("thread_name", track, worker))
+        return track
+
+    def _write(self) -> None:
+        with self._writing:
+            # New ones may be appended meanwhile, so these are counted.
+            count = len(self._events)
+            events = self._events[:count]
+            del self._events[:count]
+            if self._error is not None or self._file is None:
+                return
+            if not events:
+                return
+            text = ",\n".join(
+                _encode(line) for event in events for line in event.lines(self._start)
+            )
+            try:
+                self._file.write(f",\n{text}" if self._wrote else text)
+                self._wrote = True
+            except OSError as error:  # told at the end of the `with`
+                self._error = error
+
+
+def _describe(job: Job, value: Any, size: Optional[int]) -> _Task:
+    options = job.options
+    attempts = job.attempts + 1
+    error: Optional[str] = None
+    outcome = "ok"
+    if isinstance(value, BaseException):
+        error = str(value)[:_TEXT]
+        outcome = "error"
+        for kind, word in _OUTCOMES:
+            if isinstance(value, kind):
+                outcome = word
+        if isinstance(value, WorkerLostError):
+            attempts = value.attempts
+    elif type(value) is Failure:  # of one element of a cognate's part
+        outcome = "error"
+    return _Task(
+        job.function.name,
+        "default" if options is None else str(options.label),
+        options is not None and options.low,
+        getattr(job, "born", None),
+        attempts,
+        outcome,
+        error,
+        size,
+    )
+
+
+_OUTCOMES = (
+    (TaskKilledError, "killed"),
+    (TaskTimeoutError, "timed out"),
+    (WorkerLostError, "lost"),
+    (KernelEndedError, "kernel ended"),
+)
+
+
+def _arguments(task: _Task, begun: float, together: int) -> dict[str, Any]:
+    """What is shown of a task besides its name and time."""
+    args: dict[str, Any] = {
+        "outcome": task.outcome,
+        "category": task.category,
+        "priority": "low" if task.low else "default",
+        "attempts": task.attempts,
+    }
+    if task.born is not None:
+        args["queued (us)"] = max(0, _micros(begun - task.born))
+    if task.size is not None:
+        args["result (bytes)"] = task.size
+    if together > 1:
+        args["measured together"] = together
+    if task.error is not None:
+        args["error"] = task.error
+    return args
+
+
+def _micros(seconds: float) -> int:
+    return int(seconds * 1e6)
