@@ -15,7 +15,7 @@ from os import PathLike
 from types import TracebackType
 from typing import Any, Callable, Optional, Union
 
-from farm_common.address import Address, AddressLike, parse_address
+from farm_common.address import Address
 from farm_common.deadline import Deadline
 from farm_common.errors import (
     KernelCreationError,
@@ -38,6 +38,7 @@ from .library import Library
 from .link import Link
 from .options import Category, checked_category
 from .output import Printer
+from .places import Place, is_at, list_places, parse_place
 from .site import Site
 from .trace import Trace
 from .workers import WorkerInfo, describe_worker
@@ -60,9 +61,6 @@ __all__ = [
 ]
 
 _log = logging.getLogger("farm.client")
-
-#: Where workers may be.
-Place = Union[AddressLike, Executor]
 
 _OUTPUTS = ("forward", "server", "discard")
 
@@ -260,7 +258,7 @@ class Kernel:
         """
         limit = _checked(timeout)
         with self._changing:
-            site = self._site(_parsed(address))
+            site = self._site(parse_place(address))
             if self._setup and isinstance(site, ForeignSite):
                 site.stop()
                 raise site.unable("set up each of its workers")
@@ -276,10 +274,10 @@ class Kernel:
         Raises:
             ValueError: The kernel does not use it, or uses nothing else.
         """
-        place = _parsed(address)
+        place = parse_place(address)
         text = type(place).__name__ if isinstance(place, Executor) else str(place)
         with self._changing:
-            site = next((site for site in self._sites if _is_at(site, place)), None)
+            site = next((site for site in self._sites if is_at(site, place)), None)
             if site is None:
                 raise ValueError(f"the kernel does not use {text}: {', '.join(self.addresses)}")
             if not self._elsewhere(site):
@@ -456,7 +454,7 @@ def make_kernel(
         raise ValueError(f"output is one of {', '.join(map(repr, _OUTPUTS))}, not {output!r:.100}")
     if auth is not None and not isinstance(auth, Authenticator):
         raise TypeError(f"auth is an Authenticator, not {auth!r:.100}")
-    places = [_parsed(address) for address in _listed(addresses)]
+    places = [parse_place(address) for address in list_places(addresses)]
     if not places:
         raise ValueError("a kernel needs at least one address")
     limit = _checked(timeout)
@@ -582,25 +580,6 @@ def kill_tasks(category: Category, *, dry_run: bool = False) -> int:
         TypeError: `category` cannot be one.
     """
     return check_kernel().kill_tasks(category, dry_run=dry_run)
-
-
-def _parsed(address: Place) -> Union[Address, Executor]:
-    return address if isinstance(address, Executor) else parse_address(address)
-
-
-def _is_at(site: Union[Site, ForeignSite], place: Union[Address, Executor]) -> bool:
-    if isinstance(site, ForeignSite):
-        return site.executor is place
-    return not isinstance(place, Executor) and str(site.address) == str(place)
-
-
-def _listed(addresses: Union[Place, Iterable[Place]]) -> list[Place]:
-    if isinstance(addresses, (str, Address, Executor)):
-        return [addresses]
-    if isinstance(addresses, tuple) and len(addresses) == 2 and isinstance(addresses[1], int):
-        return [addresses]  # a (host, port) pair
-    things: Any = addresses
-    return list(things) if isinstance(things, Iterable) else [parse_address(things)]
 
 
 def _checked(timeout: Any) -> Optional[float]:

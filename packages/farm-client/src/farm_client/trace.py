@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Trace"]
 
-#: How many spans are kept before they are written: what that takes keeps a reader of results busy.
+#: How many tasks are kept before they are written: what that takes keeps a reader of results busy.
 _MOST = 1024
 
 #: How often the number of unfinished tasks is noted, in seconds.
@@ -70,6 +70,7 @@ class _Span(NamedTuple):
     track: tuple[int, int]
     start: float
     duration: float
+    micros: Optional[int]  # what the worker measured, for all of them
     tasks: Sequence[_Task]
 
     def lines(self, origin: float) -> Iterator[dict[str, Any]]:
@@ -87,7 +88,7 @@ class _Span(NamedTuple):
                 "tid": self.track[1],
                 "ts": begun,
                 "dur": max(0, ended - begun),
-                "args": _arguments(task, start + origin, together),
+                "args": _arguments(task, start + origin, together, self.micros),
             }
 
 
@@ -107,7 +108,7 @@ class _Event(NamedTuple):
             "pid": _CLIENT,
             "tid": 0,
             "ts": _micros(self.at),
-            "args": _arguments(self.task, self.at + origin, 1),
+            "args": _arguments(self.task, self.at + origin, 1, None),
         }
 
 
@@ -169,11 +170,15 @@ class Trace:
         self._path = path
         self._name = name
         self._file: Optional[TextIO] = None
-        self._start = 0.0
         self._writing = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._start = perf_counter()
         self._error: Optional[OSError] = None
         self._wrote = False
         # What is below changes with the engine's lock held.
+        self._gathered = 0
         self._replies: list[_Reply] = []
         self._events: list[Union[_Span, _Event, _Count, _Name]] = []
         self._until: dict[tuple[int, int], float] = {}  # where each track ends
@@ -188,7 +193,7 @@ class Trace:
             raise NoKernelError(f"{self._engine.ended}: there is nothing to trace")
         self._file = open(self._path, "w", encoding="ascii", newline="\n")
         self._file.write("[\n")
-        self._start = perf_counter()
+        self._begin()
         self._events.append(_Name("process_name", (_CLIENT, 0), f"client {self._name}"))
         self._engine.record(self)
         return self
@@ -208,6 +213,7 @@ class Trace:
                 file.write("\n]\n")
         except OSError as failure:
             self._error = self._error or failure
+        self._file = None
         if self._error is not None and error is None:
             raise self._error
 
@@ -241,6 +247,7 @@ class Trace:
         task = _describe(job, error, None)
         worker = getattr(error, "worker", None)
         if worker is None:
+            self._gathered += 1
             self._events.append(_Event(task, now))
         else:
             self._place(_Reply(self._track(worker, None), None, [task]), now)
@@ -268,11 +275,12 @@ class Trace:
         at, count = self._pulse
         if unfinished != count and now >= at + _PULSE:
             self._pulse = (now, unfinished)
+            self._gathered += 1
             self._events.append(_Count(now, unfinished))
 
     def relieve(self) -> None:
         """Write what has been gathered if it is much; called without locks."""
-        if len(self._events) > _MOST:
+        if self._gathered > _MOST:
             self._write()
 
     # inside
@@ -289,7 +297,8 @@ class Trace:
             start = max(free, end - micros / 1e6)
         start = min(start, end)
         self._until[track] = end
-        self._events.append(_Span(track, start, end - start, tasks))
+        self._gathered += len(tasks)
+        self._events.append(_Span(track, start, end - start, micros, tasks))
 
     def _track(self, label: str, seat: Optional[Seat]) -> tuple[int, int]:
         """The process and the thread that stand for a worker in the file."""
@@ -319,6 +328,7 @@ class Trace:
             count = len(self._events)
             events = self._events[:count]
             del self._events[:count]
+            self._gathered = 0
             if self._error is not None or self._file is None:
                 return
             if not events:
@@ -368,7 +378,7 @@ _OUTCOMES = (
 )
 
 
-def _arguments(task: _Task, begun: float, together: int) -> dict[str, Any]:
+def _arguments(task: _Task, begun: float, together: int, micros: Optional[int]) -> dict[str, Any]:
     """What is shown of a task besides its name and time."""
     args: dict[str, Any] = {
         "outcome": task.outcome,
@@ -378,6 +388,8 @@ def _arguments(task: _Task, begun: float, together: int) -> dict[str, Any]:
     }
     if task.born is not None:
         args["queued (us)"] = max(0, _micros(begun - task.born))
+    if micros is not None:
+        args["took (us)"] = micros / together
     if task.size is not None:
         args["result (bytes)"] = task.size
     if together > 1:
@@ -388,4 +400,4 @@ def _arguments(task: _Task, begun: float, together: int) -> dict[str, Any]:
 
 
 def _micros(seconds: float) -> int:
-    return int(seconds * 1e6)
+    return round(seconds * 1e6)

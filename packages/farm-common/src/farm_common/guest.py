@@ -102,7 +102,7 @@ def run(
         The ids of what is not here any more; frames with the results; and who ran the tasks.
             Where anything is missing, there are no results, and nothing was run.
     """
-    seat = socket.gethostname(), os.getpid(), threading.get_ident()
+    seat = socket.gethostname(), os.getpid(), threading.get_native_id()
     hello = _decoded(client)
     frames = FrameReader(_NO_LIMIT).feed(request)
     given = [frame for frame in frames if isinstance(frame, Frame)]
