@@ -104,9 +104,18 @@ def hands():
 
 @pytest.fixture(scope="module")
 def pool():
-    """Two processes, which were not forked from one with threads."""
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+    """Two processes."""
+    with spawned(2) as pool:
         yield pool
+
+
+def spawned(count):
+    """A pool of so many processes, which have started."""
+    # A fork beside threads is a warning from 3.12 on; PyPy 7.3.11's pools can do nothing else.
+    method = "fork" if sys.implementation.name == "pypy" else "spawn"
+    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context(method))
+    pool.submit(abs, -1).result(BOUND)
+    return pool
 
 
 class TestThreads:
@@ -612,8 +621,7 @@ class TestProcesses:
     @pytest.mark.skipif(sys.platform == "win32", reason="signals")
     def test_killed(self, over):
         """A pool whose process dies is broken: its tasks are lost, and say why."""
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        with spawned(1) as pool:
             over(pool)
             with pytest.raises(farm.WorkerLostError, match="BrokenProcessPool"):
                 farm.future(lambda: os.kill(os.getpid(), signal.SIGKILL)).result(BOUND)

@@ -219,6 +219,28 @@ class TestLarder:
         _, (answer,) = run(first, task_frame(shipped.ident))
         assert unpack(answer.body) == "here"
 
+    def test_forked(self, larder):
+        """A child neither waits for what its parent's threads held, nor keeps what they used."""
+        shipped, first = function_frame(abs)
+        held, release = threading.Event(), threading.Event()
+
+        def hold():
+            with larder._lock:
+                larder._used["x"] += 1
+                held.set()
+                release.wait(20)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        assert held.wait(20)
+        larder.renew()
+        try:
+            assert run(first, task_frame(shipped.ident, -1))[0] == b""
+            assert not larder._used
+        finally:
+            release.set()
+            thread.join()
+
     def test_functions_of_threads(self):
         """Each thread is a worker, and has variables of its own."""
         count = 0

@@ -135,7 +135,6 @@ class _Larder(shared.SharedStore):
         self._used: Counter[bytes] = Counter()
         self._lock = threading.RLock()
         self._outer: Optional[shared.SharedStore] = None
-        self._active = False
 
     @contextlib.contextmanager
     def use(
@@ -146,9 +145,9 @@ class _Larder(shared.SharedStore):
         Gives the ids of what is needed and not here.
         """
         with self._lock:
-            if not self._active:
-                self._active = True
-                self._outer = shared.active_store()
+            active = shared.active_store()
+            if active is not self:
+                self._outer = active
                 self.activate()
             for frame in items:
                 self._take_in(frame, same_bytecode)
@@ -162,6 +161,11 @@ class _Larder(shared.SharedStore):
                 self._used.subtract(idents)
                 self._used += Counter()  # without those that are not used
                 self._clear_out()
+
+    def renew(self) -> None:
+        """Be that of a forked child: what its parent's threads were doing does not go on here."""
+        self._lock = threading.RLock()
+        self._used.clear()
 
     def frame(self, ident: bytes) -> Frame:
         """What came with an id, which is in use."""
@@ -202,6 +206,9 @@ class _Larder(shared.SharedStore):
 
 
 _larder = _Larder()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_larder.renew)
 
 
 class _Kept(threading.local):
