@@ -11,25 +11,18 @@ time. Replies that arrive together, and tasks of one reply, are laid one before 
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, TextIO, Union
 
-from farm_common.errors import (
-    KernelEndedError,
-    NoKernelError,
-    TaskKilledError,
-    TaskTimeoutError,
-    WorkerLostError,
-)
-from farm_common.parts import Failure
+from farm_common.errors import NoKernelError
 
 from .job import Job
 from .link import Link, Seat
+from .spans import CLIENT, Count, Ended, Event, Name, Span, Track, describe
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -42,118 +35,13 @@ _MOST = 1024
 #: How often the number of unfinished tasks is noted, in seconds.
 _PULSE = 0.001
 
-#: How much of an error's text is kept, in characters.
-_TEXT = 300
-
-#: The process that stands for this one.
-_CLIENT = 1
-
-_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
-
-
-class _Task(NamedTuple):
-    """What the trace tells of one task."""
-
-    name: str
-    category: str
-    low: bool
-    born: Optional[float]
-    attempts: int
-    outcome: str
-    error: Optional[str]
-    size: Optional[int]
-
-
-class _Span(NamedTuple):
-    """Tasks of one reply, which ran one after the other."""
-
-    track: tuple[int, int]
-    start: float
-    duration: float
-    micros: Optional[int]  # what the worker measured, for all of them
-    tasks: Sequence[_Task]
-
-    def lines(self, origin: float) -> Iterator[dict[str, Any]]:
-        """An event a task; they share the time alike, for it is not known of each."""
-        together = len(self.tasks)
-        for number, task in enumerate(self.tasks):
-            start = self.start + self.duration * number / together
-            begun = _micros(start)
-            ended = _micros(self.start + self.duration * (number + 1) / together)
-            yield {
-                "ph": "X",
-                "name": task.name,
-                "cat": task.category,
-                "pid": self.track[0],
-                "tid": self.track[1],
-                "ts": begun,
-                "dur": max(0, ended - begun),
-                "args": _arguments(task, start + origin, together, self.micros),
-            }
-
-
-class _Event(NamedTuple):
-    """A task that has ended, though no worker ran it."""
-
-    task: _Task
-    at: float
-
-    def lines(self, origin: float) -> Iterator[dict[str, Any]]:
-        """An instant on the client's track."""
-        yield {
-            "ph": "i",
-            "s": "t",
-            "name": self.task.name,
-            "cat": self.task.category,
-            "pid": _CLIENT,
-            "tid": 0,
-            "ts": _micros(self.at),
-            "args": _arguments(self.task, self.at + origin, 1, None),
-        }
-
-
-class _Count(NamedTuple):
-    """How many tasks had not ended."""
-
-    at: float
-    count_: int
-
-    def lines(self, origin: float) -> Iterator[dict[str, Any]]:
-        """A counter of the client's."""
-        yield {
-            "ph": "C",
-            "name": "unfinished tasks",
-            "pid": _CLIENT,
-            "tid": 0,
-            "ts": _micros(self.at),
-            "args": {"tasks": self.count_},
-        }
-
-
-class _Name(NamedTuple):
-    """What a track is called."""
-
-    kind: str
-    track: tuple[int, int]
-    text: str
-
-    def lines(self, origin: float) -> Iterator[dict[str, Any]]:
-        """An event that viewers take for the name."""
-        yield {
-            "ph": "M",
-            "name": self.kind,
-            "pid": self.track[0],
-            "tid": self.track[1],
-            "args": {"name": self.text},
-        }
-
 
 class _Reply(NamedTuple):
     """Tasks that have ended, and are not yet on the time line."""
 
-    track: tuple[int, int]
+    track: Track
     micros: Optional[int]  # None: nobody knows how long they took
-    tasks: list[_Task]
+    tasks: list[Ended]
 
 
 class Trace:
@@ -180,10 +68,10 @@ class Trace:
         # What is below changes with the engine's lock held.
         self._gathered = 0
         self._replies: list[_Reply] = []
-        self._events: list[Union[_Span, _Event, _Count, _Name]] = []
-        self._until: dict[tuple[int, int], float] = {}  # where each track ends
+        self._events: list[Union[Span, Event, Count, Name]] = []
+        self._until: dict[Track, float] = {}  # where each track ends
         self._processes: dict[str, int] = {}
-        self._tracks: dict[tuple[str, Optional[Seat]], tuple[int, int]] = {}
+        self._tracks: dict[tuple[str, Optional[Seat]], Track] = {}
         self._pulse = (-1.0, -1)
 
     def __enter__(self) -> Trace:  # noqa: PYI034  (nobody derives from it)
@@ -194,7 +82,7 @@ class Trace:
         self._file = open(self._path, "w", encoding="ascii", newline="\n")
         self._file.write("[\n")
         self._begin()
-        self._events.append(_Name("process_name", (_CLIENT, 0), f"client {self._name}"))
+        self._events.append(Name("process_name", (CLIENT, 0), f"client {self._name}"))
         self._engine.record(self)
         return self
 
@@ -234,7 +122,7 @@ class Trace:
             size = (len(body) + sum(map(len, happening.buffers))) // len(jobs)
         failed = isinstance(value, BaseException)
         tasks = [
-            _describe(job, value if failed else value[number], size)
+            describe(job, value if failed else value[number], size)
             for number, job in enumerate(jobs)
         ]
         micros: Optional[int] = getattr(happening, "micros", None)
@@ -244,11 +132,11 @@ class Trace:
     def failed(self, job: Job, error: BaseException) -> None:
         """Take note of a task that nobody answered for."""
         now = perf_counter() - self._start
-        task = _describe(job, error, None)
+        task = describe(job, error, None)
         worker = getattr(error, "worker", None)
         if worker is None:
             self._gathered += 1
-            self._events.append(_Event(task, now))
+            self._events.append(Event(task, now))
         else:
             self._place(_Reply(self._track(worker, None), None, [task]), now)
 
@@ -265,7 +153,7 @@ class Trace:
             self._place(replies[0], now)
         elif replies:
             # The last of each track ended now, the one before when that began.
-            later: dict[tuple[int, int], float] = {}
+            later: dict[Track, float] = {}
             for number in range(len(replies) - 1, -1, -1):
                 track, micros, _ = replies[number]
                 later[track] = later.get(track, 0.0) + (micros or 0) / 1e6
@@ -276,7 +164,7 @@ class Trace:
         if unfinished != count and now >= at + _PULSE:
             self._pulse = (now, unfinished)
             self._gathered += 1
-            self._events.append(_Count(now, unfinished))
+            self._events.append(Count(now, unfinished))
 
     def relieve(self) -> None:
         """Write what has been gathered if it is much; called without locks."""
@@ -298,9 +186,9 @@ class Trace:
         start = min(start, end)
         self._until[track] = end
         self._gathered += len(tasks)
-        self._events.append(_Span(track, start, end - start, micros, tasks))
+        self._events.append(Span(track, start, end - start, micros, tasks))
 
-    def _track(self, label: str, seat: Optional[Seat]) -> tuple[int, int]:
+    def _track(self, label: str, seat: Optional[Seat]) -> Track:
         """The process and the thread that stand for a worker in the file."""
         # Whoever runs tasks for all slots of an executor is known as a thread of a process; others
         # by the label, which outlives the worker's process.
@@ -313,13 +201,13 @@ class Trace:
             place = f"{endpoint} on {host}" if host else endpoint
             process = self._processes.get(place)
             if process is None:
-                process = self._processes[place] = _CLIENT + 1 + len(self._processes)
-                self._events.append(_Name("process_name", (process, 0), place))
+                process = self._processes[place] = CLIENT + 1 + len(self._processes)
+                self._events.append(Name("process_name", (process, 0), place))
             thread = 1 + sum(1 for known in self._tracks.values() if known[0] == process)
             track = self._tracks[key] = (process, thread)
             if key[1] is not None:
                 worker = f"process {key[1].pid}, thread {key[1].thread}"
-            self._events.append(_Name("thread_name", track, worker))
+            self._events.append(Name("thread_name", track, worker))
         return track
 
     def _write(self) -> None:
@@ -333,71 +221,9 @@ class Trace:
                 return
             if not events:
                 return
-            text = ",\n".join(
-                _encode(line) for event in events for line in event.lines(self._start)
-            )
+            text = ",\n".join(line for event in events for line in event.lines(self._start))
             try:
                 self._file.write(f",\n{text}" if self._wrote else text)
                 self._wrote = True
             except OSError as error:  # told at the end of the `with`
                 self._error = error
-
-
-def _describe(job: Job, value: Any, size: Optional[int]) -> _Task:
-    options = job.options
-    attempts = job.attempts + 1
-    error: Optional[str] = None
-    outcome = "ok"
-    if isinstance(value, BaseException):
-        error = str(value)[:_TEXT]
-        outcome = "error"
-        for kind, word in _OUTCOMES:
-            if isinstance(value, kind):
-                outcome = word
-        if isinstance(value, WorkerLostError):
-            attempts = value.attempts
-    elif type(value) is Failure:  # of one element of a cognate's part
-        outcome = "error"
-    return _Task(
-        job.function.name,
-        "default" if options is None else str(options.label),
-        options is not None and options.low,
-        getattr(job, "born", None),
-        attempts,
-        outcome,
-        error,
-        size,
-    )
-
-
-_OUTCOMES = (
-    (TaskKilledError, "killed"),
-    (TaskTimeoutError, "timed out"),
-    (WorkerLostError, "lost"),
-    (KernelEndedError, "kernel ended"),
-)
-
-
-def _arguments(task: _Task, begun: float, together: int, micros: Optional[int]) -> dict[str, Any]:
-    """What is shown of a task besides its name and time."""
-    args: dict[str, Any] = {
-        "outcome": task.outcome,
-        "category": task.category,
-        "priority": "low" if task.low else "default",
-        "attempts": task.attempts,
-    }
-    if task.born is not None:
-        args["queued (us)"] = max(0, _micros(begun - task.born))
-    if micros is not None:
-        args["took (us)"] = micros / together
-    if task.size is not None:
-        args["result (bytes)"] = task.size
-    if together > 1:
-        args["measured together"] = together
-    if task.error is not None:
-        args["error"] = task.error
-    return args
-
-
-def _micros(seconds: float) -> int:
-    return round(seconds * 1e6)
