@@ -256,6 +256,12 @@ def test_stuck(capfd):
     assert "in stuck" in done.stderr + done.stdout
 
 
+MPIRUN = [
+    *("mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "3"),
+    *(sys.executable, "-m", "mpi4py.futures"),
+]
+
+
 class TestForeignExecutors:
     """The programs of the page on executors, over a process pool, Dask and MPI."""
 
@@ -267,8 +273,7 @@ class TestForeignExecutors:
             (
                 2,
                 "mpi4py",
-                ["mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "3", sys.executable]
-                + ["-m", "mpi4py.futures"],
+                MPIRUN,
                 "2 [1, 2, 3]\n",
             ),
         ],

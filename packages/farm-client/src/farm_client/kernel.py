@@ -6,12 +6,12 @@ import atexit
 import functools
 import logging
 import math
+import os
 import threading
 import weakref
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextvars import ContextVar, Token
-from os import PathLike
 from types import TracebackType
 from typing import Any, Callable, Optional, Union
 
@@ -171,7 +171,7 @@ class Kernel:
         """
         return KernelExecutor(self, self._engine)
 
-    def trace(self, path: Union[str, PathLike[str]]) -> Trace:
+    def trace(self, path: Union[str, os.PathLike[str]]) -> Trace:
         """Write what runs where and when, while inside a ``with``.
 
         The file is in Chrome's trace-event format, which Perfetto (https://ui.perfetto.dev) and

@@ -11,9 +11,9 @@ time. Replies that arrive together, and tasks of one reply, are laid one before 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
-from os import PathLike
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, TextIO, Union
@@ -53,7 +53,7 @@ class Trace:
         name: The kernel's.
     """
 
-    def __init__(self, engine: Engine, path: Union[str, PathLike[str]], name: str) -> None:
+    def __init__(self, engine: Engine, path: Union[str, os.PathLike[str]], name: str) -> None:
         self._engine = engine
         self._path = path
         self._name = name

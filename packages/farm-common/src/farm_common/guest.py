@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import socket
+import platform
 import struct
 import sys
 import threading
@@ -72,7 +72,7 @@ def introduce(_ticket: str) -> bytes:
         _ticket: As for `run`.
     """
     fields = {**hello_fields(1 << 62), "features": ()}
-    host = socket.gethostname()
+    host = platform.node()
     hello = ServerHello(
         **fields,
         server="",
@@ -102,7 +102,7 @@ def run(
         The ids of what is not here any more; frames with the results; and who ran the tasks.
             Where anything is missing, there are no results, and nothing was run.
     """
-    seat = socket.gethostname(), os.getpid(), threading.get_native_id()
+    seat = platform.node(), os.getpid(), threading.get_native_id()
     hello = _decoded(client)
     frames = FrameReader(_NO_LIMIT).feed(request)
     given = [frame for frame in frames if isinstance(frame, Frame)]
