@@ -65,10 +65,9 @@ class TestWorkers:
         _, found = tracks(tmp_path / "a")
         drawn = sorted(span for spans in found.values() for span in spans)
         for (begun, ended), (first, last) in zip(seen, drawn):
-            # It ended before its reply was read; a busy machine may take its time for that.
-            assert (ended - origin) * 1e6 <= last + 1000
-            assert last - first >= 50_000
-            assert (begun - origin) * 1e6 <= first + 1000
+            # It ended before its reply was read, and its worker looked at the clock around it.
+            assert (ended - origin) * 1e6 <= last + 1
+            assert last - first >= (ended - begun) * 1e6 - 1
 
     def test_killed_and_lost(self, make, address, tmp_path):
         """What became of tasks that did not end by themselves."""

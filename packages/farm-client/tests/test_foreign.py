@@ -218,11 +218,11 @@ class TestThreads:
                 executor.submit(divmod, 1, 0).result(BOUND)
         assert farm.future(abs, -1).result() == 1
 
-    def test_kernel_over_a_kernel(self, threads, over):
+    def test_kernel_over_a_kernel(self, over):
         """The executor of a kernel is one like any other."""
-        with threads.executor() as executor:
+        with ThreadPoolExecutor(7) as pool, over(pool).executor() as executor:
             upper = over(executor)
-            assert upper.worker_count == 2
+            assert upper.worker_count == 7
             with upper:
                 assert farm.pmap(lambda x: x * x, range(100)) == [x * x for x in range(100)]
 
@@ -455,6 +455,33 @@ class TestCancel:
         while not foreign.cancelled():
             farm.fulfill(future, "mine")
         assert farm.force(future) == "mine"
+
+    def test_many_at_once(self, threads):
+        """Whatever is cancelled when, each future ends once, and nothing is left over."""
+        futures = []
+        submitted = threading.Event()
+
+        def cancel(step):
+            assert submitted.wait(BOUND)
+            for future in futures[::step]:
+                future.cancel()
+
+        cancellers = [threading.Thread(target=cancel, args=(step,)) for step in (2, -3)]
+        for canceller in cancellers:
+            canceller.start()
+        for number in range(1000):
+            futures.append(farm.future(pow, number, 2))
+            if number == 300:
+                submitted.set()
+        for canceller in cancellers:
+            canceller.join(BOUND)
+        assert not wait(futures, BOUND).not_done
+        for number, future in enumerate(futures):
+            assert future.cancelled() or future.result() == number**2
+        engine = threads._engine
+        assert engine.wait(lambda: not engine.unfinished, BOUND)
+        assert all(not link.inflight and not link._requests for link in engine.links)
+        assert farm.future(abs, -1).result() == 1
 
     def test_by_somebody_else(self, over, hands):
         """A call that was cancelled over there is a lost task."""

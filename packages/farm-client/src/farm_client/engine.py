@@ -213,6 +213,8 @@ class Engine(Traffic):
                         raise self._crew.unmet(job.demand, job.function, job.parcel, link)
             for link, sink in zip(links, sinks):
                 pinned = Job(job.function, job.args, job.parcel, job.options, sink, link.index)
+                if self._traces:
+                    pinned.born = perf_counter()
                 self.unfinished += 1
                 sink.pending += 1
                 self._dispatcher.pin(link, pinned)

@@ -62,6 +62,9 @@ class Counter:
         self._numbers = count()
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="farm-counter", daemon=True)
+
+    def start(self) -> None:
+        """Begin to hand over what is put there."""
         self._thread.start()
 
     def put(self, request: Request, index: int, answer: Callable[[Request, Answer], None]) -> None:
@@ -82,7 +85,7 @@ class Counter:
         """Hand nothing over any more; twice is no error."""
         self._ended = True
         self._queue.put(None)
-        if self._thread is not threading.current_thread():
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(_END)
 
     def _run(self) -> None:

@@ -110,6 +110,7 @@ class ForeignSite:
         """Make a link for each slot."""
         for index in indices:
             self.links[index] = self._link(index)
+        self._counter.start()
 
     def _link(self, index: int) -> ForeignLink:
         label = f"worker {index} at {self.address.endpoint}"

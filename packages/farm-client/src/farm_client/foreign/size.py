@@ -12,12 +12,12 @@ __all__ = ["slots_of"]
 def slots_of(executor: Executor) -> int:
     """How many workers a kernel over an executor has.
 
-    What the executor is known to be told by, else the number of processors here: of Dask the
+    What the executor is known to tell it by, else the number of processors here: of Dask the
     threads of all workers, of ipyparallel the engines of the view, and otherwise the attributes
     ``worker_count``, ``num_workers`` or ``_max_workers``. It is asked once.
     """
     thing: Any = executor
-    for ask in (_dask, _ipyparallel, _attribute):
+    for ask in (_kernel, _dask, _ipyparallel, _attribute):
         try:
             count = ask(thing)
         except Exception:  # noqa: BLE001 (somebody else's code, and it is only a number)
@@ -25,6 +25,11 @@ def slots_of(executor: Executor) -> int:
         if count is not None and count > 0:
             return count
     return os.cpu_count() or 1
+
+
+def _kernel(executor: Any) -> Optional[int]:
+    kernel = getattr(executor, "_kernel", None)
+    return None if kernel is None else int(kernel.worker_count)
 
 
 def _dask(executor: Any) -> Optional[int]:
