@@ -295,6 +295,18 @@ def _partial_method_bound(function: Any) -> Any:
     return values.partial_method_function, (_cell(function, "self"),)
 
 
+def _partial_method(method: Any) -> Any:
+    # Not as pickle does it: from Python 3.14 on its __new__ wants the arguments.
+    made = {"func", "args", "keywords", "_phcount", "_merger"}
+    state = {name: value for name, value in vars(method).items() if name not in made}
+    args = type(method), method.func, method.args, method.keywords
+    return (values.partial_method, args, state) if state else (values.partial_method, args)
+
+
+def _partial_place(_: Any) -> Any:
+    return values.partial_place, ()
+
+
 def _new_type(made: Any) -> Any:
     if is_importable(made):
         return NotImplemented
@@ -374,6 +386,7 @@ REDUCERS: dict[type, Reducer] = {
     classmethod: _classmethod,
     staticmethod: _classmethod,
     functools.cached_property: _cached_property,
+    functools.partialmethod: _partial_method,
     functools.singledispatchmethod: _single_dispatch_method,
     contextlib._GeneratorContextManager: _manager,
 }
@@ -387,6 +400,8 @@ else:
     REDUCERS[types.WrapperDescriptorType] = _unbound
     REDUCERS[types.ClassMethodDescriptorType] = _unbound
     REDUCERS[functools._lru_cache_wrapper] = _cache
+if hasattr(functools, "Placeholder"):
+    REDUCERS[type(functools.Placeholder)] = _partial_place
 if "_singledispatchmethod_get" in vars(functools):
     REDUCERS[vars(functools)["_singledispatchmethod_get"]] = _single_dispatch_get
 if isinstance(typing.NewType, type):
@@ -404,6 +419,7 @@ BY_NAME: dict[str, Reducer] = {
 
 #: For classes that derive from these.
 SUBCLASSES: dict[type, Reducer] = {
+    functools.partialmethod: _partial_method,
     property: _property,
     classmethod: _classmethod,
     staticmethod: _classmethod,

@@ -24,6 +24,7 @@ from ..errors import SerializationError
 from . import rebuild
 from .by_value import goes_by_value
 from .codes import operands
+from .hints import annotations_of
 from .importable import is_imported
 
 __all__ = ["Wrapping", "global_names", "reduce_cell", "reduce_function", "reduce_module"]
@@ -206,10 +207,9 @@ def reduce_function(function: types.FunctionType, wrapping: Wrapping) -> Any:
 
 
 def _attribute(function: types.FunctionType, name: str) -> Any:
-    try:
-        return getattr(function, name, None)
-    except Exception:  # annotations are evaluated only now, from Python 3.14 on
-        return None
+    if name == "__annotations__":
+        return annotations_of(function)
+    return getattr(function, name, None)
 
 
 def _contents(cells: Iterable[types.CellType]) -> Iterator[tuple[types.CellType, Any]]:
