@@ -22,7 +22,7 @@ from typing import Any
 
 from ..errors import SerializationError
 from . import rebuild
-from .by_value import goes_by_value
+from .by_value import goes_by_value, is_used
 from .codes import operands
 from .importable import is_imported
 
@@ -68,6 +68,17 @@ class _Code:
         return self._reduced
 
 
+class _End:
+    """The last thing in a state: it is written when all else is."""
+
+    def __init__(self, wrapping: Wrapping) -> None:
+        self._wrapping = wrapping
+
+    def __reduce__(self) -> Any:
+        self._wrapping.open -= 1
+        return tuple, ()
+
+
 class Wrapping:
     """What one pickle has written of functions so far.
 
@@ -86,6 +97,8 @@ class Wrapping:
         self._codes: dict[int, tuple[types.CodeType, _Code]] = {}
         self._cells: dict[int, types.CellType] = {}
         self._members: dict[int, set[str]] = {}  # of modules that go by value, what was written
+        #: How many functions and classes are begun, the state of which is not written yet.
+        self.open = 0
 
     def namespace(self, values: dict[str, Any]) -> _Namespace:
         """What stands for a dict of globals."""
@@ -124,6 +137,12 @@ class Wrapping:
             yield module, found
         for value in found.values():
             yield from self.take_members(value, code)
+
+    def begin(self, state: dict[str, Any]) -> None:
+        """A function or class is begun, and finished when its state is written."""
+        if is_used():
+            self.open += 1
+            state["end"] = _End(self)
 
     def reduce_code(self, code: types.CodeType) -> Any:
         """A code object that is a value: as bytecode, or not at all."""
@@ -202,6 +221,7 @@ def reduce_function(function: types.FunctionType, wrapping: Wrapping) -> Any:
     members = [part for value in used for part in wrapping.take_members(value, code)]
     if members:
         state["members"] = members
+    wrapping.begin(state)
     return rebuild.make_function, skeleton, state, None, None, rebuild.fill_function
 
 
