@@ -64,10 +64,13 @@ def reduce_named(value: Any, name: str) -> Any:
 def reduce_plain(value: Any) -> Any:
     """Reduce an instance of a class in Python as its attributes, whatever its class would do."""
     cls: Any = type(value)
-    state = dict(getattr(value, "__dict__", ()))
+    slots = {}
     for name in copyreg._slotnames(cls):  # type: ignore[attr-defined]
-        if hasattr(value, name):
-            state[name] = getattr(value, name)
+        try:
+            slots[name] = object.__getattribute__(value, name)
+        except AttributeError:
+            pass  # not assigned yet
+    state = dict(_content(value)), slots
     return rebuild.make_plain, (cls,), state, None, None, rebuild.fill_plain
 
 

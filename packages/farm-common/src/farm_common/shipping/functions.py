@@ -18,13 +18,14 @@ import marshal
 import sys
 import types
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Optional
 
 from ..errors import SerializationError
 from . import rebuild
 from .by_value import goes_by_value, is_used
 from .codes import operands
 from .importable import is_imported
+from .rebuild_belongings import absent_function
 
 __all__ = ["Wrapping", "global_names", "reduce_cell", "reduce_function", "reduce_module"]
 
@@ -75,7 +76,7 @@ class _End:
         self._wrapping = wrapping
 
     def __reduce__(self) -> Any:
-        self._wrapping.open -= 1
+        self._wrapping.open.pop()
         return tuple, ()
 
 
@@ -97,8 +98,8 @@ class Wrapping:
         self._codes: dict[int, tuple[types.CodeType, _Code]] = {}
         self._cells: dict[int, types.CellType] = {}
         self._members: dict[int, set[str]] = {}  # of modules that go by value, what was written
-        #: How many functions and classes are begun, the state of which is not written yet.
-        self.open = 0
+        #: The modules of functions and classes that are begun, whose state is not written yet.
+        self.open: list[str] = []
 
     def namespace(self, values: dict[str, Any]) -> _Namespace:
         """What stands for a dict of globals."""
@@ -138,11 +139,19 @@ class Wrapping:
         for value in found.values():
             yield from self.take_members(value, code)
 
-    def begin(self, state: dict[str, Any]) -> None:
-        """A function or class is begun, and finished when its state is written."""
+    def begin(self, module: Optional[str], state: dict[str, Any]) -> None:
+        """A function or class of a module is begun, and finished when its state is written."""
         if is_used():
-            self.open += 1
+            self.open.append(module or "")
             state["end"] = _End(self)
+
+    def home(self, function: types.FunctionType) -> str:
+        """The module that a function is from; "" where that does not go by value."""
+        own = function.__module__
+        if not isinstance(own, str) or own == "builtins":
+            # Generated, among globals of its own, for what it is found in.
+            own = self.open[-1] if self.open else ""
+        return own if goes_by_value(own) else ""
 
     def reduce_code(self, code: types.CodeType) -> Any:
         """A code object that is a value: as bytecode, or not at all."""
@@ -169,7 +178,7 @@ class Wrapping:
             except SerializationError:
                 return self._as_bytecode(code, *_lines(code, function.__globals__))
             return self._as_bytecode(code, typed.line, typed.text)
-        unit = source.find_unit(function)
+        unit = source.find_unit(function, self.home(function))
         minimum = source.minimum_version(unit)
         if minimum > self.minimum:
             self.minimum = minimum
@@ -180,13 +189,24 @@ class Wrapping:
 def reduce_function(function: types.FunctionType, wrapping: Wrapping) -> Any:
     """Reduce a function that travels by value.
 
+    One of a module sent by value that others may never call need not keep these from travelling:
+    where it has no source, something takes its place that says so when it is called.
+
     Raises:
         SerializationError: Source is needed, and there is none.
     """
     code = function.__code__
+    try:
+        reduced = wrapping.code(function)
+    except SerializationError as error:
+        home = wrapping.home(function)
+        if not wrapping.open or not home:
+            raise
+        names = function.__name__, function.__qualname__, home
+        return absent_function, (*names, str(error))
     namespace = wrapping.namespace(function.__globals__)
     cells = function.__closure__ or ()
-    skeleton = (wrapping.code(function), namespace, code.co_freevars, cells)
+    skeleton = (reduced, namespace, code.co_freevars, cells)
 
     attributes = {}
     for name in _ATTRIBUTES:
@@ -221,7 +241,7 @@ def reduce_function(function: types.FunctionType, wrapping: Wrapping) -> Any:
     members = [part for value in used for part in wrapping.take_members(value, code)]
     if members:
         state["members"] = members
-    wrapping.begin(state)
+    wrapping.begin(wrapping.home(function), state)
     return rebuild.make_function, skeleton, state, None, None, rebuild.fill_function
 
 

@@ -307,7 +307,7 @@ class _Pickler(pickle.Pickler):
         if issubclass(kind, type):
             reduced = reduce_class(obj)
             if reduced is not NotImplemented and len(reduced) > 2:
-                self._wrap().begin(reduced[2])
+                self._wrap().begin(obj.__module__, reduced[2])
             return reduced
         reducer = REDUCERS.get(kind) or reducer_for(kind)
         if reducer is not None:

@@ -144,9 +144,12 @@ def make_plain(cls: type) -> Any:
     return object.__new__(cls)
 
 
-def fill_plain(obj: Any, state: dict[str, Any]) -> None:
-    """Give an instance its attributes, whatever its class does when they are set."""
-    for name, value in state.items():
+def fill_plain(obj: Any, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """Give an instance what is in its dict, and its slots, whatever its class does about that."""
+    content, slots = state
+    if content:
+        object.__getattribute__(obj, "__dict__").update(content)
+    for name, value in slots.items():
         object.__setattr__(obj, name, value)
 
 
