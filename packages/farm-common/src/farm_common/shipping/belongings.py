@@ -14,7 +14,6 @@ The receiving side is `rebuild_belongings`.
 from __future__ import annotations
 
 import contextvars
-import copyreg
 import sys
 import threading
 import types
@@ -65,9 +64,9 @@ def reduce_plain(value: Any) -> Any:
     """Reduce an instance of a class in Python as its attributes, whatever its class would do."""
     cls: Any = type(value)
     slots = {}
-    for name in copyreg._slotnames(cls):  # type: ignore[attr-defined]
+    for name, slot in rebuild.slots_of(cls).items():
         try:
-            slots[name] = object.__getattribute__(value, name)
+            slots[name] = slot.__get__(value)
         except AttributeError:
             pass  # not assigned yet
     state = dict(_content(value)), slots

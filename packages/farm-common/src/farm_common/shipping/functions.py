@@ -11,6 +11,7 @@ The receiving side is `rebuild`, which the pickles name.
 
 from __future__ import annotations
 
+import collections
 import dis
 import functools
 import linecache
@@ -18,16 +19,17 @@ import marshal
 import sys
 import types
 from collections.abc import Iterable, Iterator
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from ..errors import SerializationError
 from . import rebuild
 from .by_value import goes_by_value, is_used
 from .codes import operands
 from .importable import is_imported
+from .imports import imported_modules
 from .rebuild_belongings import absent_function
 
-__all__ = ["Wrapping", "global_names", "reduce_cell", "reduce_function", "reduce_module"]
+__all__ = ["WithOffers", "Wrapping", "global_names", "reduce_cell", "reduce_function", "reduce_module"]
 
 _GLOBAL_OPS = frozenset(
     {
@@ -80,6 +82,45 @@ class _End:
         return tuple, ()
 
 
+class _Offer:
+    """What functions import of a module that goes by value."""
+
+    def __init__(self, module: types.ModuleType, members: list[Any]) -> None:
+        self._reduced = rebuild.offer_module, (module, members)
+
+    def __reduce__(self) -> Any:
+        return self._reduced
+
+
+class WithOffers:
+    """A value, and after it what its functions import.
+
+    Deep in a pickle the imports of functions that are imported themselves would be deeper than
+    any pickler goes.
+
+    Args:
+        value: The value.
+        offers: Gives, when the value is written, what is to follow.
+    """
+
+    def __init__(self, value: Any, offers: Callable[[], Iterator[Any]]) -> None:
+        self._value = value
+        self._offers = offers
+
+    def __reduce__(self) -> Any:
+        return rebuild.with_offers, (self._value, _Offers(self._offers))
+
+
+class _Offers:
+    """A list, the elements of which are found while it is written."""
+
+    def __init__(self, offers: Callable[[], Iterator[Any]]) -> None:
+        self._offers = offers
+
+    def __reduce__(self) -> Any:
+        return list, (), None, self._offers()
+
+
 class Wrapping:
     """What one pickle has written of functions so far.
 
@@ -98,6 +139,9 @@ class Wrapping:
         self._codes: dict[int, tuple[types.CodeType, _Code]] = {}
         self._cells: dict[int, types.CellType] = {}
         self._members: dict[int, set[str]] = {}  # of modules that go by value, what was written
+        self._offers: collections.deque[tuple[types.ModuleType, types.CodeType]] = (
+            collections.deque()
+        )
         #: The modules of functions and classes that are begun, whose state is not written yet.
         self.open: list[str] = []
 
@@ -144,6 +188,20 @@ class Wrapping:
         if is_used():
             self.open.append(module or "")
             state["end"] = _End(self)
+
+    def offer(self, module: types.ModuleType, code: types.CodeType) -> None:
+        """Write later what code imports of a module when it runs: it is seldom needed before."""
+        self._offers.append((module, code))
+
+    def offers(self) -> Iterator[_Offer]:
+        """What is to be written after all else; more may come of that."""
+        written: set[int] = set()
+        while self._offers:
+            module, code = self._offers.popleft()
+            members = list(self.take_members(module, code))
+            if members or id(module) not in written:
+                written.add(id(module))
+                yield _Offer(module, members)
 
     def home(self, function: types.FunctionType) -> str:
         """The module that a function is from; "" where that does not go by value."""
@@ -238,6 +296,8 @@ def reduce_function(function: types.FunctionType, wrapping: Wrapping) -> Any:
             state["imports"] = imports
     used = [namespace.values[name] for name in names if name in namespace.values]
     used += [content for _, content in _contents(cells)]
+    for module in imported_modules(code, namespace.values):
+        wrapping.offer(module, code)
     members = [part for value in used for part in wrapping.take_members(value, code)]
     if members:
         state["members"] = members

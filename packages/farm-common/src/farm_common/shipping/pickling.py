@@ -17,7 +17,7 @@ import pickle
 import struct
 import threading
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, Callable, NamedTuple, Optional, Union
 
@@ -27,7 +27,7 @@ from . import belongings, diagnosis
 from .aliases import public_name, resolve
 from .by_value import is_used
 from .classes import reduce_class
-from .functions import Wrapping, reduce_cell, reduce_function, reduce_module
+from .functions import WithOffers, Wrapping, reduce_cell, reduce_function, reduce_module
 from .importable import is_importable
 from .placeholders import PlaceholderUnpickler
 from .shared import Shared, begin_collecting
@@ -219,7 +219,7 @@ def _dump(pickler: _Pickler, value: Any, bytecode: bool) -> Parcel:
     pickler.clean = False
     outer = begin_collecting(pickler.shared)
     try:
-        pickler.dump(value)
+        pickler.dump(WithOffers(value, pickler.offers) if is_used() else value)
         return pickler.parcel()
     except (RecursionError, MemoryError, SerializationError):
         raise  # more of the same would not help
@@ -274,6 +274,10 @@ class _Pickler(pickle.Pickler):
         self._file = io.BytesIO()
         keep = functools.partial(_keep_large, self._buffers)
         super().__init__(self._file, protocol, buffer_callback=keep)
+
+    def offers(self) -> Iterator[Any]:
+        """What is to be written when all else is."""
+        return iter(()) if self._wrapping is None else self._wrapping.offers()
 
     def parcel(self) -> Parcel:
         """What was pickled since the last call."""

@@ -34,6 +34,7 @@ __all__ = [
     "offer_module",
     "renew_offered",
     "semaphore",
+    "slots_of",
 ]
 
 _lock = threading.RLock()  # making one thing may unpickle, and thereby make, others
@@ -149,8 +150,20 @@ def fill_plain(obj: Any, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
     content, slots = state
     if content:
         object.__getattribute__(obj, "__dict__").update(content)
-    for name, value in slots.items():
-        object.__setattr__(obj, name, value)
+    if slots:
+        known = slots_of(type(obj))
+        for name, value in slots.items():
+            known[name].__set__(obj, value)
+
+
+def slots_of(cls: type) -> dict[str, Any]:
+    """The slots of a class in Python, by the names that their descriptors have."""
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        for name, value in base.__dict__.items():
+            if isinstance(value, types.MemberDescriptorType):
+                found[name] = value
+    return found
 
 
 def absent_function(name: str, qualname: str, module: str, reason: str) -> types.FunctionType:
