@@ -208,7 +208,7 @@ def _search(modules: list[str]) -> Iterator[tuple[Any, tuple[str, str]]]:
         level = deeper
 
 
-def _content(owner: Any) -> Mapping[str, Any]:
+def _content(owner: Any) -> Mapping[Any, Any]:
     """The dict of a module, class or instance, without asking what wants to be asked."""
     found = type.__dict__["__dict__"].__get__(owner) if isinstance(owner, type) else None
     if found is None:

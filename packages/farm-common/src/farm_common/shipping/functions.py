@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import collections
 import dis
-import functools
 import linecache
 import marshal
 import sys
@@ -24,12 +23,19 @@ from typing import Any, Callable, Optional
 from ..errors import SerializationError
 from . import rebuild
 from .by_value import goes_by_value, is_used
-from .codes import operands
+from .codes import CodeTable, operands
 from .importable import is_imported
 from .imports import imported_modules
 from .rebuild_belongings import absent_function
 
-__all__ = ["WithOffers", "Wrapping", "global_names", "reduce_cell", "reduce_function", "reduce_module"]
+__all__ = [
+    "WithOffers",
+    "Wrapping",
+    "global_names",
+    "reduce_cell",
+    "reduce_function",
+    "reduce_module",
+]
 
 _GLOBAL_OPS = frozenset(
     {
@@ -171,17 +177,24 @@ class Wrapping:
         self, module: Any, code: types.CodeType
     ) -> Iterator[tuple[types.ModuleType, dict[str, Any]]]:
         """What code may use of a module that goes by value, and of those in it, if not yet sent."""
-        if type(module) is not types.ModuleType or not goes_by_value(module.__name__):
-            return
-        sent = self._members.setdefault(id(module), set())
-        content = vars(module)
-        names = sorted(_all_names(code) - sent)  # the content id must not depend on the order
-        found = {name: content[name] for name in names if name in content}
-        if found:
-            sent.update(found)
-            yield module, found
-        for value in found.values():
-            yield from self.take_members(value, code)
+        names = sorted(_all_names(code))  # the content id must not depend on the order
+        waiting: list[Any] = [module]
+        seen: set[int] = set()
+        while waiting:
+            owner = waiting.pop()
+            if type(owner) is not types.ModuleType or id(owner) in seen:
+                continue
+            if not goes_by_value(owner.__name__):
+                continue
+            seen.add(id(owner))
+            content = vars(owner)
+            sent = self._members.setdefault(id(owner), set())
+            found = {name: content[name] for name in names if name in content}
+            fresh = {name: value for name, value in found.items() if name not in sent}
+            if fresh:
+                sent.update(fresh)
+                yield owner, fresh
+            waiting += found.values()
 
     def begin(self, module: Optional[str], state: dict[str, Any]) -> None:
         """A function or class of a module is begun, and finished when its state is written."""
@@ -205,7 +218,7 @@ class Wrapping:
 
     def home(self, function: types.FunctionType) -> str:
         """The module that a function is from; "" where that does not go by value."""
-        own = function.__module__
+        own: Any = function.__module__
         if not isinstance(own, str) or own == "builtins":
             # Generated, among globals of its own, for what it is found in.
             own = self.open[-1] if self.open else ""
@@ -253,15 +266,19 @@ def reduce_function(function: types.FunctionType, wrapping: Wrapping) -> Any:
     Raises:
         SerializationError: Source is needed, and there is none.
     """
-    code = function.__code__
     try:
         reduced = wrapping.code(function)
     except SerializationError as error:
         home = wrapping.home(function)
         if not wrapping.open or not home:
             raise
-        names = function.__name__, function.__qualname__, home
-        return absent_function, (*names, str(error))
+        return absent_function, (function.__name__, function.__qualname__, home, str(error))
+    return _reduce_written(function, reduced, wrapping)
+
+
+def _reduce_written(function: types.FunctionType, reduced: _Code, wrapping: Wrapping) -> Any:
+    """Reduce a function whose code travels."""
+    code = function.__code__
     namespace = wrapping.namespace(function.__globals__)
     cells = function.__closure__ or ()
     skeleton = (reduced, namespace, code.co_freevars, cells)
@@ -364,10 +381,16 @@ def _submodules(packages: list[types.ModuleType], code: types.CodeType) -> list[
     return found
 
 
-@functools.lru_cache(4096)
 def global_names(code: types.CodeType) -> tuple[str, ...]:
     """The names that a function's code, and the functions inside it, look up as globals."""
-    return tuple(dict.fromkeys(_global_names(code)))
+    found = _names.get(code)
+    if found is None:
+        found = tuple(dict.fromkeys(_global_names(code)))
+        _names.put(code, found)
+    return found
+
+
+_names: CodeTable[tuple[str, ...]] = CodeTable()
 
 
 def _global_names(code: types.CodeType) -> Iterator[str]:

@@ -80,7 +80,7 @@ def generated_texts(module: str) -> tuple[str, ...]:
 def _record(module: str) -> tuple[tuple[str, ...], list[str]]:
     """The texts, and the modules that were imported."""
     options = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
-    places = json.dumps([place for place in sys.path if isinstance(place, str)])
+    places = json.dumps([str(place) for place in sys.path])
     command = [sys.executable, *options, "-c", _RECORDER, places, module]
     try:
         done = subprocess.run(

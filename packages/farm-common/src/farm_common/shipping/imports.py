@@ -7,21 +7,21 @@ that is only put together at run time cannot be known.
 
 from __future__ import annotations
 
-import functools
+import dis
 import sys
 import types
 from collections.abc import Iterator
 from typing import Any
 
 from .by_value import goes_by_value, is_used
-from .codes import inner_codes, operands
+from .codes import CodeTable, inner_codes, operands
 
 __all__ = ["imported_modules"]
 
+_IMPORT = dis.opmap["IMPORT_NAME"]
 
-def imported_modules(
-    code: types.CodeType, namespace: dict[str, Any]
-) -> Iterator[types.ModuleType]:
+
+def imported_modules(code: types.CodeType, namespace: dict[str, Any]) -> Iterator[types.ModuleType]:
     """The modules sent by value that code, and the functions in it, import when they run.
 
     Args:
@@ -48,17 +48,25 @@ def imported_modules(
                 yield module
 
 
-@functools.lru_cache(4096)
-def _imports(code: types.CodeType) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
+_Imports = tuple[tuple[int, str, tuple[str, ...]], ...]
+
+_known: CodeTable[_Imports] = CodeTable()
+
+
+def _imports(code: types.CodeType) -> _Imports:
     """How many dots, which name and which members, of each import statement."""
-    return tuple(_find_imports(code))
+    found = _known.get(code)
+    if found is None:
+        found = tuple(_find_imports(code))
+        _known.put(code, found)
+    return found
 
 
 def _find_imports(code: types.CodeType) -> Iterator[tuple[int, str, tuple[str, ...]]]:
-    # The two constants before it are the dots and the members.
+    # The two constants before it are the dots and the members. Few functions import anything.
     level: Any = 0
     members: Any = None
-    for name, operand in operands(code):
+    for name, operand in operands(code) if _IMPORT in code.co_code[::2] else ():
         if name == "IMPORT_NAME":
             yield (
                 level if isinstance(level, int) else 0,

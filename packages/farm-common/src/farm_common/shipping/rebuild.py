@@ -146,9 +146,9 @@ def offer_module(
     offered(module)
 
 
-def with_offers(value: Any, offers: Any) -> Any:
-    """A value, the functions in which import what came after it."""
-    return value
+def with_offers(*parts: Any) -> Any:
+    """The first of what came: a value. Its functions import what came after it."""
+    return parts[0]
 
 
 def make_method(function: Callable[..., Any], owner: Any) -> types.MethodType:

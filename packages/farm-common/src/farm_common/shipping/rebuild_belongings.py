@@ -22,6 +22,7 @@ from .by_value import goes_by_value
 
 __all__ = [
     "absent_function",
+    "advice",
     "belonging",
     "context_variable",
     "fill_plain",
@@ -158,12 +159,12 @@ def fill_plain(obj: Any, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
 
 def slots_of(cls: type) -> dict[str, Any]:
     """The slots of a class in Python, by the names that their descriptors have."""
-    found: dict[str, Any] = {}
-    for base in reversed(cls.__mro__):
-        for name, value in base.__dict__.items():
-            if isinstance(value, types.MemberDescriptorType):
-                found[name] = value
-    return found
+    return {
+        name: value
+        for base in reversed(cls.__mro__)
+        for name, value in base.__dict__.items()
+        if isinstance(value, types.MemberDescriptorType)
+    }
 
 
 def absent_function(name: str, qualname: str, module: str, reason: str) -> types.FunctionType:
@@ -182,6 +183,28 @@ def absent_function(name: str, qualname: str, module: str, reason: str) -> types
 _offered: dict[str, types.ModuleType] = {}
 
 
+class _Offered(types.ModuleType):
+    """A module of which only that is here which functions name of it."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        text = f"module {self.__name__!r} has no attribute {name!r}"
+        raise AttributeError(text if name.startswith("__") else f"{text}{advice(self.__name__)}")
+
+
+def advice(module: Optional[str]) -> str:
+    """What to tell of something that a module lacks; "" if it was not sent by value.
+
+    Args:
+        module: Its full name.
+    """
+    if module not in _offered:
+        return ""
+    return (
+        f": {module} was sent by value, and of it only what the code of functions names; to have "
+        f"all of it, make_kernel(modules=[{module.partition('.')[0]!r}]) rather than by value"
+    )
+
+
 def offer_module(module: types.ModuleType) -> None:
     """Have what was sent of a module be found by imports in this process.
 
@@ -196,7 +219,7 @@ def offer_module(module: types.ModuleType) -> None:
         name = module.__name__
         for end, letter in enumerate(f"{name}."):
             if letter == "." and name[:end] not in _offered:
-                _offered[name[:end]] = types.ModuleType(name[:end], module.__doc__)
+                _offered[name[:end]] = _Offered(name[:end], module.__doc__)
     renew_offered(name, vars(module))
 
 
