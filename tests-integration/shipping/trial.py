@@ -29,7 +29,7 @@ MODULES = (
 )
 
 #: How long a task may take, and the trial of one server.
-TASK_SECONDS, SERVER_SECONDS = 60.0, 900.0
+TASK_SECONDS, SERVER_SECONDS = 180.0, 2400.0
 
 
 def load():

@@ -143,7 +143,8 @@ def test_numpy_is_tested():
 WIRE = {
     rebuild_values: """
         array_of(typecode itemsize byteorder data) attribute_of_class(cls name)
-        c_data(kind data byteorder) cached_property(function name doc) construct(make keywords)
+        c_data(kind data byteorder) cached_property(function name doc)
+        comparison_key(compare wrapped) construct(make keywords)
         context_manager(function args keywords)
         data_field(values) dict_view(kind elements ordered) enum_member(module qualname value)
         frame_summary(filename lineno name line variables places) immutable(base cls args)

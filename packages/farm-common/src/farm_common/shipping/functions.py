@@ -26,7 +26,7 @@ from .by_value import goes_by_value, is_used
 from .codes import CodeTable, operands
 from .importable import is_imported
 from .imports import imported_modules
-from .rebuild_belongings import absent_function
+from .rebuild_belongings import absent_function, sent_module
 
 __all__ = [
     "WithOffers",
@@ -106,25 +106,26 @@ class WithOffers:
 
     Args:
         value: The value.
-        offers: Gives, when the value is written, what is to follow.
+        offers: Gives, when what is before is written, what is to follow; more may come of that.
     """
 
-    def __init__(self, value: Any, offers: Callable[[], Iterator[Any]]) -> None:
+    def __init__(self, value: Any, offers: Callable[[], list[Any]]) -> None:
         self._value = value
         self._offers = offers
 
     def __reduce__(self) -> Any:
-        return rebuild.with_offers, (self._value, _Offers(self._offers))
+        return rebuild.with_offers, (self._value, _Later(self._offers))
 
 
-class _Offers:
-    """A list, the elements of which are found while it is written."""
+class _Later:
+    """What is found out when it is written."""
 
-    def __init__(self, offers: Callable[[], Iterator[Any]]) -> None:
+    def __init__(self, offers: Callable[[], list[Any]]) -> None:
         self._offers = offers
 
     def __reduce__(self) -> Any:
-        return list, (), None, self._offers()
+        found = self._offers()
+        return (rebuild.with_offers, (found, _Later(self._offers))) if found else (tuple, ())
 
 
 class Wrapping:
@@ -148,6 +149,7 @@ class Wrapping:
         self._offers: collections.deque[tuple[types.ModuleType, types.CodeType]] = (
             collections.deque()
         )
+        self._offered: set[int] = set()
         #: The modules of functions and classes that are begun, whose state is not written yet.
         self.open: list[str] = []
 
@@ -206,15 +208,16 @@ class Wrapping:
         """Write later what code imports of a module when it runs: it is seldom needed before."""
         self._offers.append((module, code))
 
-    def offers(self) -> Iterator[_Offer]:
-        """What is to be written after all else; more may come of that."""
-        written: set[int] = set()
+    def offers(self) -> list[_Offer]:
+        """What was offered since the last call."""
+        found = []
         while self._offers:
             module, code = self._offers.popleft()
             members = list(self.take_members(module, code))
-            if members or id(module) not in written:
-                written.add(id(module))
-                yield _Offer(module, members)
+            if members or id(module) not in self._offered:
+                self._offered.add(id(module))
+                found.append(_Offer(module, members))
+        return found
 
     def home(self, function: types.FunctionType) -> str:
         """The module that a function is from; "" where that does not go by value."""
@@ -353,7 +356,7 @@ def reduce_module(module: types.ModuleType) -> Any:
     """
     name = module.__name__
     if goes_by_value(name):
-        return rebuild.make_module, (name, module.__doc__)  # functions bring what they use of it
+        return sent_module, (name, module.__doc__)  # functions bring what they use of it
     if is_imported(module):
         return rebuild.import_module, (name,)
     if sys.modules.get(name) is module:

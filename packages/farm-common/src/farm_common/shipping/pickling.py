@@ -17,7 +17,7 @@ import pickle
 import struct
 import threading
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, Callable, NamedTuple, Optional, Union
 
@@ -275,9 +275,9 @@ class _Pickler(pickle.Pickler):
         keep = functools.partial(_keep_large, self._buffers)
         super().__init__(self._file, protocol, buffer_callback=keep)
 
-    def offers(self) -> Iterator[Any]:
+    def offers(self) -> list[Any]:
         """What is to be written when all else is."""
-        return iter(()) if self._wrapping is None else self._wrapping.offers()
+        return [] if self._wrapping is None else self._wrapping.offers()
 
     def parcel(self) -> Parcel:
         """What was pickled since the last call."""

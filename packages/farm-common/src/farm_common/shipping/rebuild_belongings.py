@@ -10,6 +10,7 @@ All functions here are part of the wire format: they stay, and take what they to
 from __future__ import annotations
 
 import contextvars
+import functools
 import sys
 import threading
 import types
@@ -32,9 +33,11 @@ __all__ = [
     "make_event",
     "make_lock",
     "make_plain",
+    "missing_member",
     "offer_module",
     "renew_offered",
     "semaphore",
+    "sent_module",
     "slots_of",
 ]
 
@@ -183,12 +186,26 @@ def absent_function(name: str, qualname: str, module: str, reason: str) -> types
 _offered: dict[str, types.ModuleType] = {}
 
 
-class _Offered(types.ModuleType):
-    """A module of which only that is here which functions name of it."""
+#: The names of the modules that were sent by value.
+_sent: set[str] = set()
 
-    def __getattr__(self, name: str) -> NoReturn:
-        text = f"module {self.__name__!r} has no attribute {name!r}"
-        raise AttributeError(text if name.startswith("__") else f"{text}{advice(self.__name__)}")
+
+def sent_module(name: str, doc: Optional[str]) -> types.ModuleType:
+    """A module sent by value, of which only that is to come which functions name of it."""
+    made = types.ModuleType(name, doc)
+    made.__getattr__ = functools.partial(missing_member, name)  # type: ignore[method-assign]
+    _sent.add(name)
+    return made
+
+
+def missing_member(module: str, name: str) -> NoReturn:
+    """What a module sent by value does when it is asked for what it has not.
+
+    Raises:
+        AttributeError: Always; says what helps.
+    """
+    text = f"module {module!r} has no attribute {name!r}"
+    raise AttributeError(text if name.startswith("__") else f"{text}{advice(module)}")
 
 
 def advice(module: Optional[str]) -> str:
@@ -197,7 +214,7 @@ def advice(module: Optional[str]) -> str:
     Args:
         module: Its full name.
     """
-    if module not in _offered:
+    if module not in _sent:
         return ""
     return (
         f": {module} was sent by value, and of it only what the code of functions names; to have "
@@ -219,7 +236,7 @@ def offer_module(module: types.ModuleType) -> None:
         name = module.__name__
         for end, letter in enumerate(f"{name}."):
             if letter == "." and name[:end] not in _offered:
-                _offered[name[:end]] = _Offered(name[:end], module.__doc__)
+                _offered[name[:end]] = sent_module(name[:end], None)
     renew_offered(name, vars(module))
 
 
