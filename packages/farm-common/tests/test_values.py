@@ -44,6 +44,7 @@ from farm_common.shipping import (
     iterators,
     pack,
     rebuild_arrays,
+    rebuild_belongings,
     rebuild_hints,
     rebuild_iterators,
     rebuild_values,
@@ -157,6 +158,14 @@ WIRE = {
         struct_sequence(module qualname names values more) syntax_node(name values)
         time_zone(key cached) weak_dictionary(name items) weak_method(method)
         weak_reference(target) weak_set(elements)
+    """,
+    rebuild_belongings: """
+        absent_function(name qualname module reason) belonging(module path make args)
+        context_variable(name default) fill_plain(obj state) local(cls state)
+        make_event(is_set) make_lock(kind args) make_plain(cls) missing_member(module name)
+        semaphore(kind value) sent_module(name doc)
+        advice(module) is_member(value module path) key_of(value) offer_module(module)
+        renew_offered(name content) slots_of(cls)
     """,
     rebuild_iterators: """
         accumulate_iterator(iterator function total) chain_iterator(source active)

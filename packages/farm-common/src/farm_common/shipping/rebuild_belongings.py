@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import os
 import sys
 import threading
 import types
@@ -46,6 +47,16 @@ _made: dict[tuple[str, str], Any] = {}
 _keys: dict[int, tuple[str, str]] = {}
 
 _MISSING: Any = object()
+
+
+def _renew_lock() -> None:
+    """In the child of a fork, nobody makes what another thread was making."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def belonging(module: str, path: str, make: Callable[..., Any], *args: Any) -> Any:
