@@ -125,7 +125,8 @@ def _literal_texts(code: types.CodeType, namespace: dict[str, Any]) -> Iterator[
     text = _read_file(own) if isinstance(own, str) else None
     content = text.content if text is not None else _ask_loader(namespace)
     mentions = _mention(code)
-    if not content or not mentions.search(content):
+    # In the file a name may follow the letter of an escape sequence.
+    if not content or (code.co_name not in content and code.co_name != LAMBDA):
         return
     for literal in _literals(content):
         if mentions.search(literal):
