@@ -217,9 +217,9 @@ class Importer:
 
     def _explain(self, error: ImportError) -> None:
         name = error.name
-        if error.msg.startswith("cannot import name "):
-            told = advice(name)
-            if told and told not in error.msg:
+        if isinstance(error.msg, str) and error.msg.startswith("cannot import name "):
+            told = advice(name) if isinstance(name, str) else ""
+            if not error.msg.endswith(told):
                 error.msg += told
                 error.args = (error.msg, *error.args[1:])
             return
