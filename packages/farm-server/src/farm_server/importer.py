@@ -217,7 +217,7 @@ class Importer:
 
     def _explain(self, error: ImportError) -> None:
         name = error.name
-        if isinstance(error.msg, str) and error.msg.startswith("cannot import name "):
+        if str(error.msg).startswith("cannot import name "):
             told = advice(name) if isinstance(name, str) else ""
             if not error.msg.endswith(told):
                 error.msg += told
