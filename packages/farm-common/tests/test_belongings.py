@@ -1,5 +1,6 @@
 """Modules that are sent by value, in a process that has not got them."""
 
+import functools
 import importlib
 import itertools
 import os
@@ -354,6 +355,24 @@ exec("def literal():\\n    return 5\\n")
     def test_no_such_module(self):
         """An import that fails gives no texts."""
         assert generated_texts("no_such_module_anywhere") == ()
+
+
+def by_last_digit(one, other):
+    return one % 10 - other % 10
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 10) and sys.implementation.name == "cpython",
+    reason="CPython 3.9 does not let the function be seen",
+)
+@pytest.mark.parametrize("bytecode", [True, False])
+def test_comparison_keys(bytecode):
+    """What `functools.cmp_to_key` gives still makes keys; a key keeps its object, though None."""
+    make = functools.cmp_to_key(by_last_digit)
+    made, five, none = unpack(pack([make, make(5), make(None)], PROTOCOL, "it", bytecode).body)
+    assert sorted([12, 31, 20], key=made) == [20, 31, 12]
+    assert (five.obj, none.obj) == (5, None)
+    assert made(13) < five
 
 
 def test_substitutes():

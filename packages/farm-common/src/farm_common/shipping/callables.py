@@ -298,9 +298,10 @@ def _partial_method_bound(function: Any) -> Any:
 
 def _comparison_key(key: Any) -> Any:
     """What `functools.cmp_to_key` gives; it keeps its function to itself."""
-    wrapped = [key.obj] if hasattr(key, "obj") else []
     found = gc.get_referents(key)
-    others = [one for one in found if callable(one) and all(one is not obj for obj in wrapped)]
+    obj = getattr(key, "obj", None)  # None where there is none, too
+    wrapped = [obj] if any(one is obj for one in found) else []
+    others = [one for one in found if callable(one) and (not wrapped or one is not obj)]
     others = [one for one in others if one is not type(key)]
     return (values.comparison_key, (*others, *wrapped)) if len(others) == 1 else NotImplemented
 
