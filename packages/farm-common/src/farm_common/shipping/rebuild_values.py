@@ -420,7 +420,7 @@ def data_field(values: dict[str, Any]) -> Any:
     defaults = {"kw_only": dataclasses.MISSING, "doc": None, "_field_type": None}
     for name in dataclasses.Field.__slots__:
         setattr(made, name, values.get(name, defaults.get(name)))
-    if sys.version_info >= (3, 15):
+    if sys.version_info >= (3, 15) and made.metadata is not None:
         made.metadata = resolve("builtins", "frozendict")(made.metadata)
     return made
 

@@ -25,8 +25,9 @@ from typing import Any, Callable, Optional, cast
 
 from . import rebuild_values as values
 from .aliases import public_name, resolve
+from .rebuild_sentinels import KIND
 from .refusals import Refusal
-from .sentinels import KIND, reduce_sentinel
+from .sentinels import reduce_sentinel
 
 __all__ = [
     "BY_NAME",

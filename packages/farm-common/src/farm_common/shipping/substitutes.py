@@ -224,9 +224,14 @@ class _KwOnly:
     def __repr__(self) -> str:
         return "dataclasses.KW_ONLY"
 
+    def __reduce__(self) -> Any:
+        from .aliases import resolve  # which uses this
+
+        return resolve, ("dataclasses", "KW_ONLY")
+
 
 def _sentinel() -> Any:
-    from .sentinels import Sentinel  # which names what uses this
+    from .rebuild_sentinels import Sentinel  # which names what uses this
 
     return Sentinel
 
