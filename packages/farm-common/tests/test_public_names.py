@@ -44,6 +44,7 @@ PUBLIC = {
         MapPart MapTails MarkPart ReducePart Runner SomePart SortPart make_array
         make_ndarray pack_failures_by
     """,
+    "farm_common.resumption": "FEATURE Resumption",
     "farm_common.security": "Authenticator Layer NoAuth PlainLayer find_authenticator",
     "farm_common.shipping.interruptions": "Interruption pack_interruption unpack_interruption",
     "farm_common.shipping.modules": """

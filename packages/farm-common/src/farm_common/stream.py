@@ -6,6 +6,10 @@ that the socket's own mode decides: on a blocking socket `send` returns when all
 non-blocking one when the kernel takes no more.
 
 One thread may receive while others send; senders exclude each other.
+
+A stream whose session can be resumed (see `resumption`) outlives its socket: `suspend` gives that
+up, `resume` goes on over another. The descriptor stays the same number, for pollers and for who
+else has noted it.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ from .handshake import (
     ServerHello,
 )
 from .memory import allocate
+from .resumption import Resumption
 from .security import Authenticator, Layer
 from .states import Role
 
@@ -112,6 +117,10 @@ class Stream:
         # Never held while waiting for the socket, so that a receiver gets through.
         self._order = threading.Lock()
         self._out: deque[memoryview] = deque()
+        #: Counts and keeps what is sent, if the session can be resumed.
+        self.resumption: Optional[Resumption] = None
+        #: Whether there is no connection: what is sent is kept until there is another.
+        self.suspended = False
 
     def fileno(self) -> int:
         """The socket's descriptor."""
@@ -127,7 +136,9 @@ class Stream:
         """
         if self._clear and self._reader.assembling is None and not self._early:
             data = self._recv(_CHUNK)
-            return self._receive_data(data) if data else self._end()
+            if not data:
+                self._end()
+            return self._receive_data(data) if self.resumption is None else self._take(data)
         if self._early:
             early, self._early = self._early, []
             return early
@@ -137,12 +148,15 @@ class Stream:
                 size = self.sock.recv_into(target[:_PIECE])
                 if not size:
                     raise EOFError("the peer closed the connection in the middle of a frame")
-                return self.connection.filled(size)
+                if self.resumption is None:
+                    return self.connection.filled(size)
+                self.resumption.received += size
+                return self.resumption.took(self.connection.filled(size))
         data = self.sock.recv(_CHUNK)
         if not data:
             self._end()
         if self._clear:
-            return self.connection.receive_data(data)
+            return self._take(data)
         with self._order:
             plain, answer = self.layer.feed(data)
             if answer:
@@ -154,7 +168,15 @@ class Stream:
                 self._flush()
             finally:
                 self._lock.release()
-        return self.connection.receive_data(plain) if plain else []
+        return self._take(plain) if plain else []
+
+    def _take(self, data: bytes) -> list[Happening]:
+        """What some bytes of the peer's say."""
+        resumption = self.resumption
+        if resumption is None:
+            return self._receive_data(data)
+        resumption.received += len(data)
+        return resumption.took(self._receive_data(data))
 
     def _end(self) -> NoReturn:
         self.layer.eof()
@@ -174,9 +196,17 @@ class Stream:
         """
         if not self._clear:
             with self._order:
+                if self.resumption is not None:
+                    self.resumption.keep(segments)
+                    if self.suspended:
+                        return True
                 self._out.extend(self._wrapped(segments))
             return self.flush()
         with self._lock:
+            if self.resumption is not None:
+                self.resumption.keep(segments)
+                if self.suspended:
+                    return True
             if not self._out and len(segments) == 1:
                 # The common case: one small frame, which the kernel takes at once.
                 first = segments[0]
@@ -212,11 +242,70 @@ class Stream:
 
     def close(self) -> None:
         """Close the socket, also for other processes that share it; twice is no error."""
+        self.cut()
+        self.sock.close()
+
+    def cut(self) -> None:
+        """End the connection and keep the descriptor: who receives or sends is told so."""
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # not connected any more
-        self.sock.close()
+
+    # a session that outlives its connection
+
+    def outlive(self) -> None:
+        """Have the session be one that can be resumed; before anything is sent or received."""
+        self.resumption = Resumption(self.connection.surplus)
+        self._early = self.resumption.took(self._early)
+
+    def acknowledgement(self) -> list[Buffer]:
+        """The frame that tells the peer what has arrived, if it should be told now."""
+        resumption = self.resumption
+        if resumption is None or not resumption.due(self._reader.assembling is not None):
+            return []
+        return self.connection.send(Kind.ACK, ident=resumption.confirm())
+
+    def suspend(self) -> None:
+        """Take note that the connection is lost. Nobody may be receiving, others may send."""
+        self.cut()
+        assert self.resumption is not None
+        with self._order, self._lock:
+            self.suspended = True
+            self._out.clear()
+            self.resumption.secure()
+
+    def resume(self, successor: Stream, received: int) -> None:
+        """Go on over another connection. Nobody may be receiving, others may send.
+
+        Args:
+            successor: A stream over that connection whose handshake is over; its socket is this
+                one's now.
+            received: What the peer has taken in of this session, in bytes.
+
+        Raises:
+            ProtocolError: The two sides do not agree on what was sent.
+            OSError: The descriptor cannot be replaced.
+        """
+        resumption = self.resumption
+        assert resumption is not None
+        assert self.suspended
+        with self._order, self._lock:
+            resumption.acknowledge(received)
+            descriptor = self.sock.fileno()
+            os.set_blocking(successor.fileno(), self.sock.gettimeout() is None)
+            os.dup2(successor.fileno(), descriptor, inheritable=False)
+            successor.sock.close()
+            self.layer, self._clear = successor.layer, successor.layer.transparent
+            rest = resumption.rest()
+            if self._clear:
+                self._out.extend(byte_view(segment) for segment in rest)
+            else:
+                self._out.extend(self._wrapped(rest))
+            early = successor.connection.take_rest()
+            if early:
+                self._early += self._take(early)
+            self.suspended = False
 
     def _wrapped(self, segments: Sequence[Buffer]) -> list[memoryview]:
         pieces: list[memoryview] = []
@@ -365,6 +454,7 @@ def connect_stream(
     hello: ClientHello,
     deadline: Deadline,
     session: bytes = NEW_SESSION,
+    resume: bool = False,
 ) -> Greeting:
     """Connect to a server and introduce this side.
 
@@ -374,6 +464,7 @@ def connect_stream(
         hello: What to say of this side.
         deadline: For all of it.
         session: The session that this connection replaces, if any.
+        resume: Whether that should go on; see `client_handshake`.
 
     Raises:
         AuthError, ProtocolError, IncompatibleVersionError: The server will not do, now or later.
@@ -381,7 +472,7 @@ def connect_stream(
     """
     sock = connect(address, deadline)
     try:
-        return client_handshake(sock, address, auth, hello, deadline, session)
+        return client_handshake(sock, address, auth, hello, deadline, session, resume)
     except BaseException:
         sock.close()
         raise
@@ -394,13 +485,26 @@ def client_handshake(
     hello: ClientHello,
     deadline: Deadline,
     session: bytes = NEW_SESSION,
+    resume: bool = False,
 ) -> Greeting:
-    """Do the client's part of the handshake over a connected socket; see `connect_stream`."""
+    """Do the client's part of the handshake over a connected socket; see `connect_stream`.
+
+    If the session goes on, the server's preamble names it, and the stream that is returned is only
+    good for `Stream.resume`. Then there is no time limit for the server's next word: it comes from
+    a worker that may be unable to answer for as long as its task keeps the interpreter. That there
+    is one, the preamble says; shut the socket down to wait no longer.
+    """
     connection = Connection(Role.CLIENT, frame_limit=hello.frame_limit, allocate=allocate)
     driver = _Handshake(sock, connection, deadline)
-    driver.send(connection.send_preamble(session))
+    driver.send(connection.send_preamble(session, resume))
     preamble = driver.next()
     assert isinstance(preamble, Preamble)
+    if preamble.session != NEW_SESSION:
+        if not resume or preamble.session != session:
+            raise ProtocolError("the server goes on with a session that it was not asked for")
+        connection.hold = True
+        driver.wait()
+        driver.deadline = Deadline(HANDSHAKE_SECONDS)
     offer = Offer.decode(_admitted(driver.next()).body)
     if auth.name not in offer.mechanisms:
         raise AuthError(_no_common_mechanism(address, auth.name, offer.mechanisms))
@@ -419,6 +523,9 @@ def server_handshake(
     greet: Callable[[ClientHello, Preamble], Union[ServerHello, Refusal]],
     deadline: Deadline,
     frame_limit: int,
+    *,
+    session: bytes = NEW_SESSION,
+    check: Optional[Callable[[str, Layer], None]] = None,
 ) -> tuple[Stream, ClientHello]:
     """Do the server's part of the handshake over an accepted socket.
 
@@ -430,6 +537,10 @@ def server_handshake(
             also raise `AuthError`.
         deadline: For all of it.
         frame_limit: The largest frame to accept once the connection is open, in bytes.
+        session: The session that goes on, if one does; then this side's preamble is on its way
+            already.
+        check: Called with the mechanism's name and the layer once that trusts the client; may
+            raise `AuthError` all the same.
 
     Raises:
         AuthError, ProtocolError, OSError, EOFError: There is no session;
@@ -445,7 +556,9 @@ def server_handshake(
             driver.send(Preamble().encode())
         raise
     assert isinstance(preamble, Preamble)
-    driver.send(connection.send_preamble())
+    own = connection.send_preamble(session)
+    if session == NEW_SESSION:
+        driver.send(own)
     names = tuple(auth.name for auth in auths)
     driver.send(*connection.send(Kind.OFFER, Offer(names).encode()))
     select = Select.decode(_frame(driver.next()).body)
@@ -455,6 +568,8 @@ def server_handshake(
     driver.secure(chosen[0].server_layer(), connection.take_rest())
     hello: ClientHello = ClientHello.decode(_frame(driver.next()).body)
     try:
+        if check is not None:
+            check(chosen[0].name, driver.layer)
         answer = greet(hello, preamble)
     except AuthError as error:
         driver.send(*connection.send(Kind.REFUSE, Refusal("auth", str(error)).encode()))
@@ -472,7 +587,7 @@ class _Handshake:
     def __init__(self, sock: socket.socket, connection: Connection, deadline: Deadline) -> None:
         self._sock = sock
         self._connection = connection
-        self._deadline = deadline
+        self.deadline = deadline
         self._layer: Optional[Layer] = None
         self._happened: deque[Happening] = deque()
 
@@ -488,6 +603,19 @@ class _Handshake:
                 self._happened.extend(self._connection.receive_data(data))
             data = b""
         return self._happened.popleft()
+
+    def wait(self) -> None:
+        """Wait for the peer to say something, as long as the connection is there."""
+        if not self._happened and self._connection.idle:
+            self._sock.settimeout(None)
+            if not self._sock.recv(1, socket.MSG_PEEK):
+                raise EOFError("the peer closed the connection during the handshake")
+
+    @property
+    def layer(self) -> Layer:
+        """The layer, once there is one."""
+        assert self._layer is not None
+        return self._layer
 
     def send(self, *segments: Buffer) -> None:
         for segment in segments:
@@ -512,9 +640,8 @@ class _Handshake:
             self._happened.extend(self._connection.receive_data(plain))
 
     def stream(self) -> Stream:
-        assert self._layer is not None
         self._sock.settimeout(None)
-        return Stream(self._sock, self._connection, self._layer, tuple(self._happened))
+        return Stream(self._sock, self._connection, self.layer, tuple(self._happened))
 
     def _write(self, data: Buffer) -> None:
         if len(data):
@@ -529,7 +656,7 @@ class _Handshake:
         return data
 
     def _limited(self, operation: Callable[[], Any]) -> Any:
-        remaining = self._deadline.remaining()
+        remaining = self.deadline.remaining()
         if remaining == 0:
             raise TimeoutError("the peer was too slow during the handshake")
         try:
