@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from farm_common import ProtocolError
-from farm_common.frames import FrameReader, Kind, encode_frame
+from farm_common.frames import Frame, FrameReader, Kind, encode_frame
 from farm_common.resumption import Resumption
 from farm_common.security import PlainLayer
 from farm_common.states import Role, State
@@ -74,7 +74,7 @@ class TestResumption:
         assert not resumption.full
 
     def test_when_to_acknowledge(self):
-        """After 64 KiB at the end of a frame, 1 MiB within one, and after each with buffers."""
+        """After 64 KiB at the end of a frame, 1 MiB within one, and after each large one."""
         resumption = Resumption(received=100)
         assert resumption.received == 100
         resumption.received = (1 << 16) - 1
@@ -86,9 +86,16 @@ class TestResumption:
         assert resumption.due(within=True)
         assert resumption.confirm() == 1 << 20
         assert not resumption.due()
-        (frame,) = FrameReader(99).feed(b"".join(encode_frame(Kind.RESULT, b"x", buffers=[b"y"])))
-        assert resumption.took([frame]) == [frame]
-        assert resumption.due()
+        small = Frame(Kind.RESULT, body=bytes(100), buffers=(bytes(100),))
+        assert resumption.took([small]) == [small]
+        assert not resumption.due()
+        for large in (
+            small._replace(body=bytes(1 << 16)),
+            small._replace(buffers=(bytes(65_436),)),
+        ):
+            assert resumption.took([small, large]) == [small, large]
+            assert resumption.due()
+            resumption.confirm()
         resumption.confirm()
         assert not resumption.due()
 
@@ -312,9 +319,9 @@ class TestStream:
         pair.close()
 
     def test_acknowledgements(self, pair):
-        """After a frame with buffers one is due; then its sender keeps nothing of it."""
+        """After a large frame one is due; then its sender keeps nothing of it."""
         assert pair.client.acknowledgement() == []
-        self.send(pair.server, 1, [bytes(1000)])
+        self.send(pair.server, 1, [bytes(70_000)])
         self.receive(pair.client, 1)
         pair.client.send(pair.client.acknowledgement())
         assert pair.client.acknowledgement() == []

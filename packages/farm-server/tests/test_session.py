@@ -79,7 +79,10 @@ def test_the_hello(ends):
     assert hello.lost == {"status": 1}
     assert hello.frame_limit == 99
     asked = json.loads(ends[1].recv(999))
-    assert asked == {"ask": "admit", "role": "work", "kernel": "k", "index": 2, "peer": "p"}
+    assert asked == {
+        **{"ask": "admit", "role": "work", "kernel": "k", "index": 2, "peer": "p"},
+        "resumable": False,
+    }
 
 
 def test_a_refusal_by_the_parent(ends):

@@ -51,8 +51,8 @@ class Resumption:
         acknowledged: How many of these the other side is known to have.
         received: How many bytes this side has taken in of what the other sent.
         confirmed: How many of these the other side was told.
-        whole: Whether a frame with buffers was completed that was not confirmed: its sender
-            would like to be rid of it.
+        whole: Whether a large frame was completed that was not confirmed: its sender would like
+            to be rid of all of it.
     """
 
     __slots__ = (
@@ -162,7 +162,11 @@ class Resumption:
                     if happening.ident > self.acknowledged:
                         self.acknowledge(happening.ident)
                     continue
-                if happening.buffers:
+                if (
+                    len(happening.body) + sum(map(len, happening.buffers)) >= _ACK_AFTER
+                    if happening.buffers
+                    else len(happening.body) >= _ACK_AFTER
+                ):
                     self.whole = True
             others.append(happening)
         return others
@@ -179,5 +183,5 @@ class Resumption:
     def confirm(self) -> int:
         """What to tell the other side: the `ident` of an ACK frame, or `received` in a hello."""
         self.whole = False
-        self.confirmed = self.received
-        return self.received
+        self.confirmed = received = self.received
+        return received

@@ -266,6 +266,12 @@ class Stream:
             return []
         return self.connection.send(Kind.ACK, ident=resumption.confirm())
 
+    def secure(self) -> None:
+        """Copy what is kept in memory that others may change; nobody may be receiving."""
+        assert self.resumption is not None
+        with self._order, self._lock:
+            self.resumption.secure()
+
     def suspend(self) -> None:
         """Take note that the connection is lost. Nobody may be receiving, others may send."""
         self.cut()

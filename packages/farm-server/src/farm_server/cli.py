@@ -18,7 +18,7 @@ from farm_common.security import Authenticator
 from .__about__ import __version__
 from .limits import parse_size
 from .server import serve
-from .settings import MAX_CONNECTIONS, make_settings
+from .settings import GRACE, MAX_CONNECTIONS, make_settings
 
 __all__ = ["main"]
 
@@ -78,6 +78,7 @@ def _run(options: argparse.Namespace) -> int:
             tags=options.tags,
             max_connections=options.max_connections,
             memory_limit=options.memory_limit,
+            grace=options.grace,
         )
 
         def ready(addresses: Sequence[str]) -> None:
@@ -170,6 +171,14 @@ def _parser() -> argparse.ArgumentParser:
         type=_size,
         metavar="SIZE",
         help="what each worker may allocate, e.g. 512M or 2G; beyond it tasks get MemoryError",
+    )
+    add(
+        "--grace",
+        type=float,
+        default=GRACE,
+        metavar="SECONDS",
+        help="how long a worker whose client's connection is lost goes on, and keeps its results "
+        "for it; 0: it ends at once (default: %(default)g)",
     )
     add("--name", help="what the server calls itself (default: the host's name)")
     add(

@@ -16,6 +16,7 @@ unauthenticated at a time, as in sshd; the others wait for their turn.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -40,6 +41,7 @@ from .child import Child
 from .endpoint import Endpoint
 from .exits import Exits, MemoryKills, describe
 from .kills import Kills
+from .orphans import Orphans, said_goodbye
 from .overtime import Overtime
 from .peer import may_connect, peer_name, peer_uid
 from .processes import Processes
@@ -122,6 +124,12 @@ class Listener:
         self._memory = MemoryKills()
         self._kills = Kills(self.timers, self._processes)
         self._overtime = Overtime(self.timers, self._kills)
+        self._orphans = Orphans(
+            self.timers,
+            settings.grace,
+            lambda child: self._end(child, _REPLACED_SECONDS),
+            self._reconnect,
+        )
         self._arrivals: OrderedDict[Arrival, None] = OrderedDict()
         self._waiting: deque[Arrival] = deque()
         self._held: dict[bytes, list[Arrival]] = {}  # until the session they had is gone
@@ -190,6 +198,7 @@ class Listener:
             self._ignore(endpoint.sock)
             endpoint.close()
         self.endpoints.clear()
+        self._orphans.expire_all()  # their clients cannot come back
         waiting = [*self._waiting, *(arrival for held in self._held.values() for arrival in held)]
         self._waiting.clear()
         self._held.clear()
@@ -399,7 +408,9 @@ class Listener:
             arrival = self._waiting.popleft()
             assert arrival.preamble is not None
             before = self._children.get(arrival.preamble.session)
-            if before is not None:
+            if before is not None and before.resumes(arrival.preamble):
+                self._offer(before, arrival)
+            elif before is not None:
                 # Its client came back without it, so nobody wants what it still does.
                 self._held.setdefault(before.session, []).append(arrival)
                 self._end(before, _REPLACED_SECONDS)
@@ -407,6 +418,23 @@ class Listener:
                 self._refuse(arrival, Refusal("busy", _BUSY))
             else:
                 self._start(arrival)
+
+    def _offer(self, child: Child, arrival: Arrival) -> None:
+        """Have a session go on over another connection of its client."""
+        with contextlib.suppress(OSError):
+            tune(arrival.sock)
+        assert arrival.timer is not None
+        arrival.timer.cancel()
+        del self._arrivals[arrival]
+        if not self._orphans.offer(child, arrival):
+            arrival.sock.close()
+
+    def _reconnect(self, child: Child, sock: socket.socket) -> None:
+        """Take note that a session has another socket."""
+        self._unwatch(child)
+        child.sock.close()
+        child.sock = sock
+        self._watch(child)
 
     def _start(self, arrival: Arrival) -> None:
         assert arrival.preamble is not None
@@ -451,9 +479,7 @@ class Listener:
         child = Child(pid, session, arrival.sock, pipe, slot, birth.peer, arrival.began)
         self._children[session] = child
         self._selector.register(pipe, _READ, lambda events: self._converse(child, events))
-        if self._hangups is not None:
-            self._hangups.register(child.sock, _RDHUP)
-            self._watched[child.sock.fileno()] = child
+        self._watch(child)
         remaining = arrival.deadline.remaining() or 0.0
         child.timers.append(
             self.timers.after(remaining + _END_SECONDS, lambda: self._check_admitted(child))
@@ -475,6 +501,7 @@ class Listener:
         for child in self._children.values():
             yield child.sock
             yield child.pipe
+            yield from child.offers.values()
         yield self._selector
         if self._hangups is not None:
             yield self._hangups
@@ -519,6 +546,12 @@ class Listener:
             self._kill_tasks(child, request)
         if ask == "watch" and child.role == "work":
             self._overtime.watch(child)
+        if ask == "orphaned" and child.resumable:
+            self._orphan(child)
+        if ask == "resumed":
+            self._orphans.resumed(child, request)
+        if ask == "refused":
+            self._orphans.refused(child, request)
         if ask == "failed":
             log.info("no session with %s: %s", child.peer, request.get("why"))
         return None
@@ -542,8 +575,10 @@ class Listener:
         if role == "work":
             if self.draining:
                 return {"refuse": "draining", "message": _DRAINING}
-            if self._sessions() >= self.settings.max_connections:
+            served = sum(c.role == "work" and not c.expired for c in self._children.values())
+            if served >= self.settings.max_connections and not self._orphans.give_way():
                 return {"refuse": "busy", "message": _BUSY}
+            child.resumable = request.get("resumable") is True
         child.role = role
         child.kernel = str(request.get("kernel"))
         child.index = int(request.get("index", -1))
@@ -560,11 +595,33 @@ class Listener:
         assert self._hangups is not None
         for descriptor, _events in self._hangups.poll(0):
             child = self._watched.pop(descriptor, None)
-            if child is not None:
-                self._hangups.unregister(descriptor)
+            if child is None:
+                continue
+            self._hangups.unregister(descriptor)
+            if child.resumable and not child.ending and not said_goodbye(child.sock):
+                self._orphan(child)
+            else:
                 child.timers.append(
                     self.timers.after(_HANGUP_SECONDS, lambda child=child: self._kill(child))  # type: ignore[misc]
                 )
+
+    def _orphan(self, child: Child) -> None:
+        """Let a session go on without a connection, if its client can come back."""
+        self._orphans.add(child)
+        if self.draining:
+            self._orphans.expire_all()
+
+    def _watch(self, child: Child) -> None:
+        """Wait for the end of a session's connection."""
+        if self._hangups is not None:
+            self._hangups.register(child.sock, _RDHUP)
+            self._watched[child.sock.fileno()] = child
+
+    def _unwatch(self, child: Child) -> None:
+        descriptor = child.sock.fileno()
+        if self._watched.pop(descriptor, None) is not None and self._hangups is not None:
+            # Explicitly: what a task started may have the socket, and epoll would keep it too.
+            self._hangups.unregister(descriptor)
 
     def _end(self, child: Child, seconds: float) -> None:
         """Tell a session to end, and see that it does."""
@@ -602,6 +659,8 @@ class Listener:
         child.ended = True
         if ending["signal"] != "SIGKILL":
             ending["memory"] = None
+        if child.expired:
+            ending["expired"] = True
         self.exits.record(child.session, ending)
         self._on_hangup(0)
         left = self._hangups is not None and child.sock.fileno() not in self._watched
@@ -624,10 +683,8 @@ class Listener:
     def _release(self, child: Child) -> None:
         for timer in child.timers:
             timer.cancel()
-        descriptor = child.sock.fileno()
-        if self._watched.pop(descriptor, None) is not None and self._hangups is not None:
-            # Explicitly: what a task started may have the socket, and epoll would keep it too.
-            self._hangups.unregister(descriptor)
+        self._orphans.remove(child)
+        self._unwatch(child)
         self._ignore(child.pipe)
         child.pipe.close()
         try:
