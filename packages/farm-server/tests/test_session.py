@@ -80,7 +80,11 @@ def test_the_hello(ends):
     assert hello.frame_limit == 99
     asked = json.loads(ends[1].recv(999))
     assert asked == {
-        **{"ask": "admit", "role": "work", "kernel": "k", "index": 2, "peer": "p"},
+        "ask": "admit",
+        "role": "work",
+        "kernel": "k",
+        "index": 2,
+        "peer": "p",
         "resumable": False,
     }
 

@@ -259,10 +259,16 @@ class Stream:
         self.resumption = Resumption(self.connection.surplus)
         self._early = self.resumption.took(self._early)
 
+    @property
+    def indebted(self) -> bool:
+        """Whether the peer should be told now what has arrived."""
+        resumption = self.resumption
+        return resumption is not None and resumption.due(self._reader.assembling is not None)
+
     def acknowledgement(self) -> list[Buffer]:
         """The frame that tells the peer what has arrived, if it should be told now."""
         resumption = self.resumption
-        if resumption is None or not resumption.due(self._reader.assembling is not None):
+        if resumption is None or not self.indebted:
             return []
         return self.connection.send(Kind.ACK, ident=resumption.confirm())
 

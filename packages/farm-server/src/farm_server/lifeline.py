@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import array
 import json
-import logging
 import os
 import socket
 import threading
@@ -39,8 +38,6 @@ from farm_common.stream import Stream
 from .descriptors import raise_descriptor
 
 __all__ = ["LOST", "Handshake", "Lifeline", "Reader"]
-
-log = logging.getLogger("farm.server")
 
 #: What a connection that is lost raises in who reads; `AuthError` is a layer's, of what is missing.
 LOST = (EOFError, OSError, AuthError)
@@ -98,13 +95,12 @@ class Lifeline:
         self._reader, self._found = reader, found
 
     def lost(self, error: BaseException) -> None:
-        """Take note that the connection is lost; called with the reader's lock held."""
+        """Take note that the connection is lost, and why; called with the reader's lock held."""
         if self._stream.suspended:
             return
-        log.info("lost the client: %s; going on without it", error)
         self._back.clear()
         self._stream.suspend()
-        self._say({"ask": "orphaned"})
+        self._say({"ask": "orphaned", "why": str(error) or type(error).__name__})
 
     def wait(self) -> None:
         """Wait for a connection; the parent ends the process if that takes too long."""

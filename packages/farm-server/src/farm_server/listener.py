@@ -547,7 +547,7 @@ class Listener:
         if ask == "watch" and child.role == "work":
             self._overtime.watch(child)
         if ask == "orphaned" and child.resumable:
-            self._orphan(child)
+            self._orphan(child, request.get("why"))
         if ask == "resumed":
             self._orphans.resumed(child, request)
         if ask == "refused":
@@ -605,9 +605,9 @@ class Listener:
                     self.timers.after(_HANGUP_SECONDS, lambda child=child: self._kill(child))  # type: ignore[misc]
                 )
 
-    def _orphan(self, child: Child) -> None:
+    def _orphan(self, child: Child, why: object = "the client hung up") -> None:
         """Let a session go on without a connection, if its client can come back."""
-        self._orphans.add(child)
+        self._orphans.add(child, why)
         if self.draining:
             self._orphans.expire_all()
 

@@ -65,13 +65,13 @@ class Orphans:
         self._replaced = replaced
         self._children: dict[Child, None] = {}  # the longest without a connection first
 
-    def add(self, child: Child) -> None:
-        """Take note that a session's connection is lost; twice is no error."""
+    def add(self, child: Child, why: object = "the client hung up") -> None:
+        """Take note that a session's connection is lost, and why; twice is no error."""
         if child.orphaned is not None or child.ending or child.ended:
             return
         child.orphaned = began = self._timers.clock()
         self._children[child] = None
-        log.info("process %d goes on without %s", child.pid, child.peer)
+        log.info("process %d goes on without %s: %s", child.pid, child.peer, why)
         self._timers.after(self._grace, lambda: self._look(child, began))
 
     def remove(self, child: Child) -> None:

@@ -14,7 +14,7 @@ To the parent it talks in lines of JSON over a socket pair. A request is answere
                                         {"tasks": ...}, as KILL and KILLED have them
     {"ask": "watch"}                    no answer: tasks come whose time is limited
     {"ask": "failed", "why": ...}       no answer: the process is about to end
-    {"ask": "orphaned"}                 no answer: the connection is lost, the session goes on
+    {"ask": "orphaned", "why": ...}     no answer: the connection is lost, the session goes on
     {"ask": "resumed", "number": ...}   no answer: it has the connection of that number
     {"ask": "refused", "number": ..., "why": ...}   no answer: it does not want that one
 
