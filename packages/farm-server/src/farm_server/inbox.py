@@ -107,10 +107,8 @@ class Inbox:
                         happenings = self._receive()
                         return self._sort(happenings) if self._questions else happenings
                 except LOST as error:
-                    if self.lifeline is None or error is self._broken:
-                        self._break(error)
+                    if error is self._broken or not self._lose(error):
                         raise
-                    self.lifeline.lost(error)
                 except BaseException as error:
                     self._break(error)
                     raise
@@ -157,10 +155,7 @@ class Inbox:
                 if once:
                     break
         except LOST as error:
-            if self.lifeline is None:
-                self._break(error)
-            else:
-                self.lifeline.lost(error)
+            self._lose(error)
         except BaseException as error:  # noqa: BLE001 (who serves the connection raises it)
             self._break(error)
         finally:
@@ -225,6 +220,14 @@ class Inbox:
             self._poll = select.poll()
             self._poll.register(self._stream.fileno(), select.POLLIN)
         return bool(self._poll.poll(0))
+
+    def _lose(self, error: BaseException) -> bool:
+        """The connection is over; return whether the session goes on."""
+        if self.lifeline is None or self._connection.state is not State.OPEN:
+            self._break(error)
+            return False
+        self.lifeline.lost(error)
+        return True
 
     def _break(self, error: BaseException) -> None:
         """Nothing more is going to be read: fail all that wait."""
