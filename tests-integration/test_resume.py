@@ -169,6 +169,11 @@ def states(kernel):
     return {worker.state for worker in kernel.workers()}
 
 
+def there(server):
+    """The states of a server's sessions."""
+    return {session.state for session in farm_admin.status(server.address).sessions}
+
+
 def pids(kernel):
     return sorted(worker.pid for worker in kernel.workers())
 
@@ -220,7 +225,7 @@ class TestCuts:
         proxy.cut()
         until(lambda: states(kernel) == {"reconnecting"})
         channel.submit(mark, str(marks), "second")
-        assert channel.try_receive(timeout=1) == (None, False)
+        assert farm.try_receive_result(channel, timeout=1) == (None, False)
         proxy.accepts = True
         assert {channel.receive(), channel.receive()} == {"first", "second"}
         assert executions(marks) == {"first": 1, "second": 1}
@@ -362,7 +367,7 @@ class TestTheEndOfGrace:
         until(lambda: executions(marks))
         proxy.accepts = False
         proxy.cut()
-        until(lambda: not farm_admin.status(server.address).sessions)
+        until(lambda: not there(server))
         proxy.accepts = True
         assert channel.receive() == "task"
         assert executions(marks) == {"task": 2}
@@ -410,15 +415,13 @@ class TestTheEndOfGrace:
         )
         client = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
         with client:
-            assert client.stdout.readline() == b"ready\n"
-            until(
-                lambda: "busy" in {s["state"] for s in farm_admin.status(server.address).sessions}
-            )
-            client.send_signal(signal.SIGKILL)
-        until(
-            lambda: {s["state"] for s in farm_admin.status(server.address).sessions} == {"orphaned"}
-        )
-        until(lambda: not farm_admin.status(server.address).sessions)
+            try:
+                assert client.stdout.readline() == b"ready\n"
+                until(lambda: "busy" in there(server))
+            finally:
+                client.send_signal(signal.SIGKILL)
+        until(lambda: there(server) == {"orphaned"})
+        until(lambda: not there(server))
 
     def test_a_client_that_says_goodbye(self, launch, make, until):
         """There is no grace: the running task ends at once."""
@@ -426,9 +429,9 @@ class TestTheEndOfGrace:
         kernel = make(server.address)
         channel = kernel.make_channel()
         channel.submit(time.sleep, 1000)
-        until(lambda: [s["state"] for s in farm_admin.status(server.address).sessions] == ["busy"])
+        until(lambda: there(server) == {"busy"})
         kernel.end()
-        until(lambda: not farm_admin.status(server.address).sessions)
+        until(lambda: not there(server))
 
     @posix_locks
     def test_a_goodbye_to_a_worker_that_cannot_read(self, launch, make, marks, until):
@@ -439,7 +442,7 @@ class TestTheEndOfGrace:
         channel.submit(hold, str(marks), 1_000_000_000)
         until(lambda: executions(marks))
         kernel.end()
-        until(lambda: not farm_admin.status(server.address).sessions)
+        until(lambda: not there(server))
 
     def test_the_server_is_started_anew(self, launch, make, marks):
         """The next server does not know the sessions; what was queued is executed there."""
