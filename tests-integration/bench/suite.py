@@ -21,6 +21,7 @@ import crowd
 import latency
 import memory
 import mixture
+import resume
 import shipping
 import startup
 import throughput
@@ -39,6 +40,7 @@ MEASURES = {
     "crowd": crowd.measure,
     "cognates": cognates.measure,
     "shipping": shipping.measure,
+    "resume": resume.measure,
 }
 
 #: A measure that takes longer than this hangs, and ends the run with every thread's stack.
