@@ -526,3 +526,90 @@ class TestWhoMayComeBack:
         assert greeting.preamble.session == NEW_SESSION
         self.ping(greeting.stream)
         greeting.stream.close()
+
+
+#: A server, a client and a network of their own; the network is taken away and given back.
+GONE = """
+import os, signal, subprocess, sys, threading, time
+import farm_common.stream as stream
+import farm_client.site as site
+import farm_client as farm
+
+def hasten():
+    stream._SILENCE = 1.0
+    stream._KEEP_ALIVE = (("TCP_KEEPIDLE", 1), ("TCP_KEEPINTVL", 1), ("TCP_KEEPCNT", 2))
+
+def lo(state):
+    subprocess.run(["ip", "link", "set", "lo", state], check=True)
+
+def until(state):
+    deadline = time.monotonic() + 20
+    while kernel.workers()[0].state != state:
+        assert time.monotonic() < deadline, kernel.workers()
+        time.sleep(0.01)
+
+if sys.argv[1] == "serve":
+    import farm_server.listener as listener
+    hasten()
+    listener._WATCH_SECONDS = 0.3
+    from farm_server.cli import main
+    main(["127.0.0.1:0", "--workers", "1", "--log-level", "info"])
+
+hasten()
+site._WATCH_SECONDS = 0.3
+lo("up")
+server = subprocess.Popen(
+    [sys.executable, __file__, "serve"],
+    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+)
+try:
+    kernel = farm.make_kernel(server.stdout.readline().split()[2], timeout=20)
+    pid = kernel.workers()[0].pid
+    channel = kernel.make_channel()
+    shared = farm.shared(1)
+    assert farm.future(lambda: shared.value).result(20) == 1
+    # Stopped, with more on its way than there is room for: not gone.
+    os.kill(pid, signal.SIGSTOP)
+    submit = threading.Thread(target=channel.submit, args=(len, bytearray(64 << 20)))
+    submit.start()
+    time.sleep(5)
+    assert kernel.workers()[0].state == "busy"
+    os.kill(pid, signal.SIGCONT)
+    assert channel.receive() == 64 << 20
+    submit.join()
+    # Gone, and nothing is on its way; gone, and something is.
+    for say in (lambda: None, shared.release):
+        channel.submit(time.sleep, 4)
+        until("busy")
+        lo("down")
+        say()
+        until("reconnecting")
+        lo("up")
+        assert channel.receive() is None
+        assert kernel.workers()[0].pid == pid
+    kernel.end()
+finally:
+    server.terminate()
+    _, error = server.communicate(timeout=20)
+print(error.count("goes on without"), error.count("does not acknowledge"))
+"""
+
+
+def can_unshare():
+    """Whether this machine lets a test have a network of its own."""
+    command = ["unshare", "-n", "ip", "link", "set", "lo", "up"]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not can_unshare(), reason="needs a network namespace: root, unshare and ip")
+def test_machines_that_are_gone(tmp_path):
+    """Both sides notice one, and no side mistakes one for it that is only stopped."""
+    script = tmp_path / "gone.py"
+    script.write_text(GONE)
+    command = ["unshare", "-n", sys.executable, str(script), "run"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) >= 2

@@ -60,7 +60,7 @@ PUBLIC = {
     """,
     "farm_common.states": "Event Role State TRANSITIONS next_state",
     "farm_common.stream": """
-        Greeting HANDSHAKE_SECONDS Stream client_handshake connect connect_stream
+        Greeting HANDSHAKE_SECONDS Stream client_handshake connect connect_stream is_silent
         physical_memory server_handshake tune unreachable
     """,
     "farm_common.testing": "ConnectionPair FakeClock client_hello cut server_hello stream_pair",

@@ -30,6 +30,7 @@ from farm_common.stream import (
     client_handshake,
     connect,
     connect_stream,
+    is_silent,
     physical_memory,
     unreachable,
 )
@@ -49,6 +50,9 @@ _log = logging.getLogger("farm.client")
 
 #: How long to wait for attempts to connect when the kernel ends, in seconds.
 _STOP_SECONDS = 1.0
+
+#: How often to look whether machines are gone, in seconds.
+_WATCH_SECONDS = 5.0
 
 #: For how many seconds a host may say that nobody listens until what ran there is believed to be
 #: gone: a proxy or a tunnel in between, which may be started anew, says the same.
@@ -85,6 +89,7 @@ class Site:
         self._replay = replay
         self._launcher = LocalServer(address) if address.kind == "local" else None
         self._stopped = threading.Event()
+        self._watch: Optional[threading.Thread] = None
         #: Whether the kernel is about to do without this address.
         self.leaving = False
         self._repairs: set[threading.Thread] = set()
@@ -111,6 +116,9 @@ class Site:
         for index in indices:
             greeting = self._persist(index, "work", deadline)
             self.links[index] = self._link(greeting, index)
+        if self.address.kind == "tcp":
+            self._watch = threading.Thread(target=self._listen, name="farm-watch", daemon=True)
+            self._watch.start()
 
     def repair(self, link: Link, error: BaseException, engine: Engine) -> None:
         """Replace a lost worker, in a thread of its own, for as long as it takes."""
@@ -131,8 +139,8 @@ class Site:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
         deadline = Deadline(_STOP_SECONDS)
-        for thread in list(self._repairs):
-            if thread is not threading.current_thread():
+        for thread in (*self._repairs, self._watch):
+            if thread is not None and thread is not threading.current_thread():
                 # One that waits for a host that does not answer ends by itself, a little later.
                 thread.join(deadline.remaining())
         if self._launcher is not None:
@@ -157,6 +165,14 @@ class Site:
     def forget(self, index: int) -> None:
         """Use the worker with this index no more."""
         self.links.pop(index, None)
+
+    def _listen(self) -> None:
+        """Cut the connections to machines that are gone, so that who reads finds out."""
+        while not self._stopped.wait(_WATCH_SECONDS):
+            for link in list(self.links.values()):
+                if not (link.lost or link.away) and is_silent(link.stream.sock):
+                    _log.info("%s: its machine does not acknowledge what it is sent", link.label)
+                    link.stream.cut()
 
     def _greet(
         self, index: int, role: str, deadline: Deadline, session: bytes = NEW_SESSION

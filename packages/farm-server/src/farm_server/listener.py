@@ -32,7 +32,7 @@ from typing import Any, Optional
 from farm_common.deadline import Deadline
 from farm_common.errors import IncompatibleVersionError, ProtocolError
 from farm_common.handshake import NEW_SESSION, Refusal
-from farm_common.stream import HANDSHAKE_SECONDS, tune
+from farm_common.stream import HANDSHAKE_SECONDS, is_silent, tune
 
 from .__about__ import __version__
 from .arrival import Arrival
@@ -69,6 +69,8 @@ _REPLACED_SECONDS = 0.5
 _END_SECONDS = 1.0
 #: How long a killed process is waited for: it may hang in the kernel, on a dead file system.
 _STUCK_SECONDS = 3.0
+#: How often to look whether clients' machines are gone.
+_WATCH_SECONDS = 5.0
 #: How often to look for ended processes where no signal tells.
 _TICK = 0.1
 #: How long not to accept when there are no descriptors left.
@@ -144,6 +146,8 @@ class Listener:
             self._selector.register(self._hangups, _READ, self._on_hangup)
         for endpoint in self.endpoints:
             self._listen(endpoint)
+        if any(endpoint.address.kind == "tcp" for endpoint in self.endpoints):
+            self._look_for_silence()
 
     # the loop
 
@@ -604,6 +608,15 @@ class Listener:
                 child.timers.append(
                     self.timers.after(_HANGUP_SECONDS, lambda child=child: self._kill(child))  # type: ignore[misc]
                 )
+
+    def _look_for_silence(self) -> None:
+        """Cut the connections to machines that are gone, so that sessions find out."""
+        for child in self._children.values():
+            if is_silent(child.sock):
+                log.info("%s does not acknowledge what it is sent", child.peer)
+                with contextlib.suppress(OSError):
+                    child.sock.shutdown(socket.SHUT_RDWR)
+        self.timers.after(_WATCH_SECONDS, self._look_for_silence)
 
     def _orphan(self, child: Child, why: object = "the client hung up") -> None:
         """Let a session go on without a connection, if its client can come back."""
