@@ -77,34 +77,37 @@ class TestResumption:
         """After 64 KiB at the end of a frame, 1 MiB within one, and after each large one."""
         resumption = Resumption(received=100)
         assert resumption.received == 100
-        resumption.received = (1 << 16) - 1
-        assert not resumption.due()
-        resumption.received += 1
-        assert resumption.due()
-        assert not resumption.due(within=True)
-        resumption.received = 1 << 20
-        assert resumption.due(within=True)
-        assert resumption.confirm() == 1 << 20
-        assert not resumption.due()
+        one = Frame(Kind.PING)
+        assert resumption.took((1 << 16) - 101, [one]) == [one]
+        assert not resumption.owing
+        for happened in ([], [one], [one, one]):
+            assert resumption.took(1, happened) == happened
+            assert resumption.owing
+        resumption.took(1, [], within=True)
+        assert not resumption.owing
+        resumption.took(1 << 20, [], within=True)
+        assert resumption.owing
+        assert resumption.confirm() == resumption.received
+        assert not resumption.owing
         small = Frame(Kind.RESULT, body=bytes(100), buffers=(bytes(100),))
-        assert resumption.took([small]) == [small]
-        assert not resumption.due()
+        assert resumption.took(300, [small]) == [small]
+        assert not resumption.owing
         for large in (
             small._replace(body=bytes(1 << 16)),
             small._replace(buffers=(bytes(65_436),)),
         ):
-            assert resumption.took([small, large]) == [small, large]
-            assert resumption.due()
+            assert resumption.took(0, [small, large]) == [small, large]
+            assert resumption.owing
             resumption.confirm()
         resumption.confirm()
-        assert not resumption.due()
+        assert not resumption.owing
 
     def test_acknowledgements_are_taken_out(self):
         """An ACK among other frames frees memory, and nobody else sees it."""
         resumption = Resumption()
         resumption.keep([b"abc"])
         sent = encode_frame(Kind.PING) + encode_frame(Kind.ACK, ident=2) + encode_frame(Kind.PONG)
-        frames = resumption.took(FrameReader(99).feed(b"".join(sent)))
+        frames = resumption.took(99, FrameReader(99).feed(b"".join(sent)))
         assert [frame.kind for frame in frames] == [Kind.PING, Kind.PONG]
         assert resumption.acknowledged == 2
 
@@ -124,8 +127,7 @@ class End:
         self.wire += b"".join(segments)
 
     def take(self, data):
-        self.resumption.received += len(data)
-        for frame in self.resumption.took(self.reader.feed(data)):
+        for frame in self.resumption.took(len(data), self.reader.feed(data)):
             assert frame.kind == Kind.RESULT
             self.received.append((frame.ident, bytes(frame.body), [*map(bytes, frame.buffers)]))
 

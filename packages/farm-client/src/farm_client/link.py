@@ -75,6 +75,7 @@ class Link:
         self.watching_writes = False
         self.index = -1  # of the worker in its kernel
         self.pinned: deque[Job] = deque()  # tasks that only this worker may run
+        self.resumption = stream.resumption  # None where the session cannot be resumed
         self._reader = stream.connection.reader
         self._next = 1
         self.functions: dict[bytes, Function] = {}  # that the worker has, oldest first

@@ -122,7 +122,7 @@ class Traffic(Handover):
                     continue
             try:
                 arrived += [(link, what, self._decode(link, what)) for what in link.receive()]
-                if link.stream.indebted:
+                if link.resumption is not None and link.resumption.owing:
                     self._debts.append(link)
                 if link.broken is not None:
                     lost.append((link, link.broken))

@@ -19,7 +19,7 @@ only appends to what is kept, a receiver only takes off its start.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from .connection import Happening
 from .errors import ProtocolError
@@ -51,19 +51,20 @@ class Resumption:
         acknowledged: How many of these the other side is known to have.
         received: How many bytes this side has taken in of what the other sent.
         confirmed: How many of these the other side was told.
-        whole: Whether a large frame was completed that was not confirmed: its sender would like
-            to be rid of all of it.
+        owing: Whether the other side should be told now what has arrived: when that is enough, or
+            a large frame was completed, of which its sender would like to be rid.
     """
 
     __slots__ = (
         "_full",
         "_kept",
         "_loose",
+        "_whole",
         "acknowledged",
         "confirmed",
+        "owing",
         "received",
         "sent",
-        "whole",
     )
 
     def __init__(self, received: int = 0, *, full: int = _FULL) -> None:
@@ -71,16 +72,21 @@ class Resumption:
         self.acknowledged = 0
         self.received = received
         self.confirmed = 0
-        self.whole = False
+        self.owing = False
         self._full = full
+        self._whole = False
         self._kept: deque[Buffer] = deque()
         self._loose = False
 
     # what this side sends
 
-    def keep(self, segments: Iterable[Buffer]) -> None:
+    def keep(self, segments: Sequence[Buffer]) -> None:
         """Keep what is being sent, in the order in which it is."""
         kept = self._kept
+        if len(segments) == 1 and type(segments[0]) is bytes:  # the common case
+            kept.append(segments[0])
+            self.sent += len(segments[0])
+            return
         size = 0
         for segment in segments:
             length = len(segment)
@@ -148,12 +154,35 @@ class Resumption:
 
     # what this side receives
 
-    def took(self, happenings: list[Happening]) -> list[Happening]:
-        """Take note of frames that have come, and return those that are not for this.
+    def took(self, size: int, happenings: list[Happening], within: bool = False) -> list[Happening]:
+        """Take note of what has come, and return the frames that are not for this.
+
+        Args:
+            size: How many bytes came.
+            happenings: What they said.
+            within: Whether they end in the middle of a large frame.
 
         Raises:
             ProtocolError: An acknowledgement makes no sense.
         """
+        self.received = received = self.received + size
+        if len(happenings) == 1:  # the common case
+            (only,) = happenings
+            if (
+                type(only) is Frame
+                and only.kind != Kind.ACK
+                and len(only.body) < _ACK_AFTER
+                and not only.buffers
+            ):
+                self.owing = received - self.confirmed >= _ACK_AFTER or self._whole
+                return happenings
+        others = self._sift(happenings)
+        enough = _ACK_WITHIN if within else _ACK_AFTER
+        self.owing = received - self.confirmed >= enough or (self._whole and not within)
+        return others
+
+    def _sift(self, happenings: list[Happening]) -> list[Happening]:
+        """Take out what is for this."""
         others: list[Happening] = []
         for happening in happenings:
             if isinstance(happening, Frame):
@@ -167,21 +196,12 @@ class Resumption:
                     if happening.buffers
                     else len(happening.body) >= _ACK_AFTER
                 ):
-                    self.whole = True
+                    self._whole = True
             others.append(happening)
         return others
 
-    def due(self, within: bool = False) -> bool:
-        """Whether the other side should be told now what has arrived.
-
-        Args:
-            within: Whether that ends in the middle of a frame.
-        """
-        size = self.received - self.confirmed
-        return size >= (_ACK_WITHIN if within else _ACK_AFTER) or (self.whole and not within)
-
     def confirm(self) -> int:
         """What to tell the other side: the `ident` of an ACK frame, or `received` in a hello."""
-        self.whole = False
+        self._whole = self.owing = False
         self.confirmed = received = self.received
         return received

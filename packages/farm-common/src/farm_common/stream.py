@@ -153,8 +153,8 @@ class Stream:
                     raise EOFError("the peer closed the connection in the middle of a frame")
                 if self.resumption is None:
                     return self.connection.filled(size)
-                self.resumption.received += size
-                return self.resumption.took(self.connection.filled(size))
+                happened = self.connection.filled(size)
+                return self.resumption.took(size, happened, self._reader.assembling is not None)
         data = self.sock.recv(_CHUNK)
         if not data:
             self._end()
@@ -178,8 +178,8 @@ class Stream:
         resumption = self.resumption
         if resumption is None:
             return self._receive_data(data)
-        resumption.received += len(data)
-        return resumption.took(self._receive_data(data))
+        happened = self._receive_data(data)
+        return resumption.took(len(data), happened, self._reader.assembling is not None)
 
     def _end(self) -> NoReturn:
         self.layer.eof()
@@ -260,18 +260,12 @@ class Stream:
     def outlive(self) -> None:
         """Have the session be one that can be resumed; before anything is sent or received."""
         self.resumption = Resumption(self.connection.surplus)
-        self._early = self.resumption.took(self._early)
-
-    @property
-    def indebted(self) -> bool:
-        """Whether the peer should be told now what has arrived."""
-        resumption = self.resumption
-        return resumption is not None and resumption.due(self._reader.assembling is not None)
+        self._early = self.resumption.took(0, self._early)
 
     def acknowledgement(self) -> list[Buffer]:
         """The frame that tells the peer what has arrived, if it should be told now."""
         resumption = self.resumption
-        if resumption is None or not self.indebted:
+        if resumption is None or not resumption.owing:
             return []
         return self.connection.send(Kind.ACK, ident=resumption.confirm())
 

@@ -67,6 +67,9 @@ class Lifeline:
         parent: The socket that the parent's end of which brings the client's new connections.
         handshake: Introduces the two sides to each other again.
         tell: Tells the parent what happens.
+
+    Attributes:
+        resumption: The stream's.
     """
 
     def __init__(
@@ -76,6 +79,8 @@ class Lifeline:
         handshake: Handshake,
         tell: Callable[[dict[str, object]], None],
     ) -> None:
+        assert stream.resumption is not None
+        self.resumption = stream.resumption
         self._stream = stream
         self._parent = parent
         self._handshake = handshake
@@ -109,8 +114,7 @@ class Lifeline:
     @property
     def full(self) -> bool:
         """Whether there is no connection, and too much is kept to go on without."""
-        resumption = self._stream.resumption
-        return self._stream.suspended and resumption is not None and resumption.full
+        return self._stream.suspended and self.resumption.full
 
     def collect(self) -> bool:
         """Take in what the parent sends; for the monitor.
@@ -171,8 +175,7 @@ class Lifeline:
             How many bytes this side has of what the client sent.
         """
         assert self._reader is not None
-        resumption = self._stream.resumption
-        assert resumption is not None
+        resumption = self.resumption
         if FEATURE not in client.features or client.role != "work":
             raise ProtocolError("only a session for work can go on, of a client that knows how")
         with self._turn:

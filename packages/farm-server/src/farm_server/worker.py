@@ -481,8 +481,9 @@ class Worker:
     def _secure(self) -> None:
         """Let tasks change again what others have returned: it may have to be sent once more."""
         self._loose = False
-        resumption = self._stream.resumption
-        if resumption is not None and resumption.loose:
+        assert self._lifeline is not None
+        resumption = self._lifeline.resumption
+        if resumption.loose:
             self._inbox.glance()  # perhaps the client has it
             if resumption.loose:
                 with self._inbox.reading:
@@ -557,7 +558,7 @@ class Worker:
             # What a task printed precedes its result.
             self._segments[:0] = self._output.take(self._connection, self._ident, during)
         lifeline = self._lifeline
-        if lifeline is not None:
+        if lifeline is not None and lifeline.resumption.owing:
             self._segments += self._stream.acknowledgement()
         if self._segments:
             segments, self._segments = self._segments, []
@@ -568,7 +569,7 @@ class Worker:
                 self._stream.send(segments)
             except OSError:
                 pass  # the client is gone, which reading will tell
-            if lifeline is not None and not during and lifeline.full:
+            if lifeline is not None and self._stream.suspended and not during and lifeline.full:
                 lifeline.wait()
             if not during:
                 words[_STATE] = Slot.WORK
