@@ -30,6 +30,7 @@ PUBLIC = {
         Buffer Flag Frame FrameReader HEADER_SIZE IGNORABLE Kind MAX_BUFFERS NAMES PREAUTH_LIMIT
         Unreadable byte_view encode_frame
     """,
+    "farm_common.guest": "Seat introduce run",
     "farm_common.handshake": """
         ClientHello Hello MAGIC NEW_SESSION Offer PREAMBLE_SIZE PROTOCOL_VERSIONS Preamble Refusal
         SESSION_SIZE Select ServerHello check_magic common_version decode_json encode_json

@@ -127,6 +127,8 @@ class Engine(Traffic):
         try:
             now = perf_counter()
             hurry = now - self._submitted_at < _HURRY
+            if self._traces:
+                job.born = now
             if not hurry and now > self._library.due:
                 self._lend_anew()
             with self._lock:
@@ -215,6 +217,8 @@ class Engine(Traffic):
                         raise self._crew.unmet(job.demand, job.function, job.parcel, link)
             for link, sink in zip(links, sinks):
                 pinned = Job(job.function, job.args, job.parcel, job.options, sink, link.index)
+                if self._traces:
+                    pinned.born = perf_counter()
                 self.unfinished += 1
                 sink.pending += 1
                 self._dispatcher.pin(link, pinned)
@@ -274,7 +278,7 @@ class Engine(Traffic):
             self.wait(lambda: link.lost or not link.stream.writing)
 
     def withdraw(self, job: Job, settle: Callable[[], Any] = bool) -> bool:
-        """Take a task back that was not sent yet.
+        """Take a task back that was not sent yet, or that whoever has it gives back.
 
         Args:
             job: The task.
@@ -284,9 +288,15 @@ class Engine(Traffic):
         Returns:
             Whether it was so.
         """
+        place = None if job.cost < 0 else self._recall(job)
 
         def take_back() -> bool:
-            if job.cost >= 0 or job.sink is None:
+            if job.sink is None:
+                return False
+            if place is not None and place[0].inflight.get(place[1]) is job:
+                place[0].recalled(place[1])
+                self._dispatcher.offer(place[0])
+            elif job.cost >= 0:
                 return False
             job.sink = None  # `_fill` drops it
             self.unfinished -= 1
@@ -294,6 +304,23 @@ class Engine(Traffic):
             return True
 
         return self.change(take_back)
+
+    def _recall(self, job: Job) -> Optional[tuple[Link, int]]:
+        """Where a task was until now and what its id was there, if it is given back."""
+        if not self._crew.foreign:
+            return None
+        with self._lock:
+            place = next(
+                (
+                    (link, ident)
+                    for link in self._links.values()
+                    for ident, other in link.inflight.items()
+                    if other is job
+                ),
+                None,
+            )
+        # Without the lock: it is up to somebody else's code.
+        return place if place is not None and place[0].recall(place[1]) else None
 
     def job_of(self, sink: Sink) -> Optional[Job]:
         """The unfinished task of a sink, for who was interrupted while he submitted it."""

@@ -106,7 +106,7 @@ class Future(Promise):
     def _withdraw(self, settle: Callable[[], Any]) -> bool:
         """Take the task back, and settle the future at the same moment, if it is not too late."""
         job = self._job
-        if job is None or self._state != PENDING or not self._engine.withdraw(job, settle):
+        if job is None or self._state in DONE_STATES or not self._engine.withdraw(job, settle):
             return False
         self._invoke_callbacks()
         return True
