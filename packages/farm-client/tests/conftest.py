@@ -261,7 +261,9 @@ class PaperWorker:
         self.stream = stream
         self.back = threading.Event()
         self.turn = threading.Lock()
+        self.reading = threading.Lock()
         self.connections = 1
+        self.calls = 0
         if hello.grace:
             stream.outlive()
             server.sessions[self.session] = self
@@ -287,7 +289,10 @@ class PaperWorker:
         while True:
             connections = self.connections
             try:
-                return self.stream.receive()
+                with self.reading:
+                    if not self.stream.suspended:
+                        return self.stream.receive()
+                    raise EOFError
             except (EOFError, OSError):
                 if not self.hello.grace:
                     raise
@@ -306,16 +311,20 @@ class PaperWorker:
     def resume(self, sock, start):
         """Go on over another connection."""
         sock.sendall(Preamble(session=self.session).encode())
-        with self.turn:
+        self.stream.cut()
+        with self.reading, self.turn:
             self.suspend()
+            self.calls += 1
+            number = self.calls
         hello = dataclasses.replace(self.hello, received=self.stream.resumption.confirm())
         hello = dataclasses.replace(hello, **self.server.hello)
         stream, client = server_handshake(
             *(sock, start, [NoAuth()], lambda *_: hello, Deadline(BOUND), _LIMIT),
             session=self.session,
         )
-        with self.turn:
-            self.suspend()
+        with self.reading, self.turn:
+            if number != self.calls:  # the client has come once more
+                raise EOFError
             self.connections += 1
             self.stream.resume(stream, client.received)
             self.back.set()
