@@ -93,6 +93,8 @@ class Site:
         #: Whether the kernel is about to do without this address.
         self.leaving = False
         self._repairs: set[threading.Thread] = set()
+        self._news = threading.Condition()
+        self._returns = 0  # how often a worker was found again
         self._calls: set[socket.socket] = set()  # that wait for a worker as long as it takes
         # How long to pause after workers that died without a result, by their index.
         self._stillbirths: dict[int, Iterator[float]] = {}
@@ -135,6 +137,8 @@ class Site:
     def stop(self) -> None:
         """Connect no more, and end the server if it is a private one; twice is no error."""
         self._stopped.set()
+        with self._news:
+            self._news.notify_all()
         for sock in list(self._calls):
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
@@ -299,6 +303,7 @@ class Site:
         for pause in backoff():
             if self._over(link):
                 break
+            returns = self._returns
             try:
                 return self._greet(link.index, "work", Deadline(None), session), recovered
             except (FarmError, OSError, EOFError) as failure:
@@ -306,8 +311,19 @@ class Site:
                     recovered = True
                     engine.recover(link, None, reason)
                 self._tell(link, failure, patience)
-                self._stopped.wait(pause)
+                self._rest(pause, returns)
         return None, recovered
+
+    def _rest(self, seconds: float, returns: int) -> None:
+        """Wait before the next attempt, but no longer than until another worker here is back."""
+        with self._news:
+            self._news.wait_for(lambda: self._stopped.is_set() or self._returns != returns, seconds)
+
+    def _tell_others(self) -> None:
+        """Have those try again that wait: the server answers."""
+        with self._news:
+            self._returns += 1
+            self._news.notify_all()
 
     def _succeed(
         self,
@@ -327,6 +343,7 @@ class Site:
             self._stillbirths.setdefault(link.index, backoff())
         if patience.failures:
             _log.warning("%s is back after %.0f s", link.label, patience.seconds())
+        self._tell_others()
         successor = self._link(greeting, link.index)
         self.links[link.index] = successor
         try:
@@ -347,6 +364,7 @@ class Site:
         for pause in backoff():
             if self._stopped.is_set() or link.lost or self.links.get(link.index) is not link:
                 break
+            returns = self._returns
             try:
                 greeting = self._call(link)
                 if greeting.preamble.session == NEW_SESSION:
@@ -369,8 +387,9 @@ class Site:
                     refused is not None and since >= refused + _REFUSED_SECONDS
                 ):
                     break
-                self._stopped.wait(min(pause, link.grace - since))
+                self._rest(min(pause, link.grace - since), returns)
             else:
+                self._tell_others()
                 level = logging.WARNING if patience.failures else logging.INFO
                 _log.log(level, "%s goes on after %.1f s", link.label, patience.seconds())
                 return True, None
