@@ -156,13 +156,14 @@ class Lifeline:
                     raise ConnectionError("another connection was faster")
                 with self._reader.reading:
                     self._stream.resume(stream, self._received)
+                    # Before anybody can find out that it is lost again, and say that.
+                    self._say({"ask": "resumed", "number": number})
                     self._back.set()
         except (FarmError, OSError, EOFError) as error:
             sock.close()
             self._say({"ask": "refused", "number": number, "why": str(error) or "the end"})
             return
         self._found()
-        self._say({"ask": "resumed", "number": number})
         try:
             self._stream.flush()
         except OSError:
