@@ -72,7 +72,7 @@ def install_wheels(session: nox.Session, python: str, wheels: Path, *extra: str)
 @nox.session(python=list(FOUND))
 def tests(session: nox.Session) -> None:
     """Each package's own tests, on each interpreter found."""
-    install_packages(session, *group("test"), *group("numpy"))
+    install_packages(session, *group("test"), *group("numpy"), *group("certs"))
     session.run("pytest", *session.posargs)
 
 
@@ -130,7 +130,7 @@ def install_everywhere(session: nox.Session) -> dict[str, str]:
             session.run("uv", "venv", "--quiet", "--clear", "--python", path, folder)
             pythons[name] = f"{folder}/bin/python"
     for name, python in pythons.items():
-        others = group("libraries" if name == DEFAULT else "joblib")
+        others = (*group("libraries"), *group("certs")) if name == DEFAULT else group("joblib")
         install_wheels(session, python, wheels, "--reinstall", *group("numpy"), *others)
     return {"FARM_PYTHONS": json.dumps(pythons)}
 
@@ -179,7 +179,8 @@ def release(session: nox.Session) -> None:
 @nox.session(python=DEFAULT)
 def coverage(session: nox.Session) -> None:
     """Which lines and branches the packages' own tests reach, worker processes included."""
-    install_packages(session, *group("test"), *group("coverage"), *group("numpy"))
+    extra = ("test", "coverage", "numpy", "certs")
+    install_packages(session, *(name for what in extra for name in group(what)))
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
     session.run("coverage", "combine", "--quiet")
@@ -193,7 +194,7 @@ def bench(session: nox.Session) -> None:
     wheels = Path(session.virtualenv.location) / "wheels"
     build_wheels(session, wheels)
     python = str(Path(session.virtualenv.location) / "bin" / "python")
-    install_wheels(session, python, wheels, "--reinstall", *group("numpy"))
+    install_wheels(session, python, wheels, "--reinstall", *group("numpy"), *group("certs"))
     session.run("python", "tests-integration/bench", *session.posargs)
 
 
