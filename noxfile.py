@@ -41,7 +41,9 @@ REHEARSALS = [["farm-common", "0.1.99", "--check"], ["farm-server", "99.0", "--c
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
-nox.options.sessions = ["lint", "types", "tests", "docs", "build", "release", "integration"]
+nox.options.sessions = [
+    *("lint", "types", "tests", "fuzz", "docs", "build", "release", "integration"),
+]
 
 
 def group(name: str) -> tuple[str, ...]:
