@@ -41,8 +41,9 @@ from .handshake import (
     ServerHello,
 )
 from .memory import allocate
+from .peer import is_trusted, peer_uid, user_name
 from .resumption import Resumption
-from .security import Authenticator, Layer
+from .security import Authenticator, Layer, NoAuth, PeerIdentity
 from .states import Role
 
 __all__ = [
@@ -65,6 +66,9 @@ HANDSHAKE_SECONDS = 10.0
 #: What a layer's own handshake may take, in bytes received.
 _LAYER_LIMIT = 256 * 1024
 
+#: How long a peer that the layer refused has to take note.
+_PARTING_SECONDS = 1.0
+
 _CHUNK = 64 * 1024  # below malloc's mmap threshold: a larger one costs page faults each time
 _SOCKET_BUFFER = 1 << 20
 _KEEP_ALIVE = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
@@ -77,6 +81,7 @@ _INFO_SIZE = 60  # of the part that all kernels have
 _SEGMENTS = 64  # of one sendmsg; IOV_MAX is 1024 on Linux and at least 16 everywhere
 _PIECE = 1 << 29  # of one sendmsg or recv; some kernels fail from 2 GiB on
 _WRAP_PIECE = 256 * 1024
+_PROTECTED_CHUNK = 256 * 1024  # of what is received for a large frame through a layer
 
 
 def physical_memory() -> int:
@@ -96,6 +101,7 @@ class Stream:
         layer: The security layer, once the handshake has chosen one.
         early: What the peer said already in the same bytes that ended the handshake; `receive`
             returns it first.
+        peer: Who the peer was shown to be.
     """
 
     def __init__(
@@ -104,10 +110,12 @@ class Stream:
         connection: Connection,
         layer: Layer,
         early: Sequence[Happening] = (),
+        peer: Optional[PeerIdentity] = None,
     ) -> None:
         self.sock = sock
         self.connection = connection
         self.layer = layer
+        self.peer = peer
         self._clear = layer.transparent
         self._early = list(early)
         self._reader = connection.reader
@@ -124,6 +132,11 @@ class Stream:
         self.resumption: Optional[Resumption] = None
         #: Whether there is no connection: what is sent is kept until there is another.
         self.suspended = False
+        # What is still to be protected: a piece at a time, so that the peer takes in one while
+        # the next is made, and no second copy of a large value is needed.
+        self._plain: deque[memoryview] = deque()
+        self._distrust: Optional[str] = None  # why the layer gave up
+        self._scratch: Optional[memoryview] = None
 
     def fileno(self) -> int:
         """The socket's descriptor."""
@@ -134,7 +147,8 @@ class Stream:
 
         Raises:
             BlockingIOError: The socket does not block, and nothing is there.
-            EOFError: The peer closed; ConnectionError: the connection broke.
+            EOFError: The peer closed; ConnectionError: the connection broke, or was tampered with
+                or cut as far as the layer can tell.
             ProtocolError: The peer broke the protocol.
         """
         if self._clear and self._reader.assembling is None and not self._early:
@@ -155,13 +169,32 @@ class Stream:
                     return self.connection.filled(size)
                 happened = self.connection.filled(size)
                 return self.resumption.took(size, happened, self._reader.assembling is not None)
-        data = self.sock.recv(_CHUNK)
+            data = self.sock.recv(_CHUNK)
+            return self._take(data) if data else self._end()
+        return self._receive_protected()
+
+    def _receive_protected(self) -> list[Happening]:
+        target = None if self._reader.assembling is None else self.connection.target()
+        data: Union[bytes, memoryview]
+        if target is None:
+            data = self._recv(_CHUNK)
+        else:
+            if self._scratch is None:
+                self._scratch = memoryview(bytearray(_PROTECTED_CHUNK))
+            data = self._scratch[: self.sock.recv_into(self._scratch)]
         if not data:
             self._end()
-        if self._clear:
-            return self._take(data)
+        size = 0
         with self._order:
-            plain, answer = self.layer.feed(data)
+            if self._distrust is not None:
+                raise ConnectionAbortedError(self._distrust)
+            try:
+                if target is None:
+                    plain, answer = self.layer.feed(bytes(data))
+                else:
+                    size, plain, answer = self.layer.feed_into(data, target)
+            except AuthError as error:
+                raise self._give_up(error) from error
             if answer:
                 self._out.append(memoryview(answer))
         # A sender that holds the lock writes the answer too; to wait for it here would be a
@@ -171,7 +204,13 @@ class Stream:
                 self._flush()
             finally:
                 self._lock.release()
-        return self._take(plain) if plain else []
+        happenings = self.connection.filled(size) if size else []
+        if plain:
+            happenings += self.connection.receive_data(plain)
+        if self.resumption is None:
+            return happenings
+        taken, within = size + len(plain), self._reader.assembling is not None
+        return self.resumption.took(taken, happenings, within)
 
     def _take(self, data: bytes) -> list[Happening]:
         """What some bytes of the peer's say."""
@@ -181,8 +220,23 @@ class Stream:
         happened = self._receive_data(data)
         return resumption.took(len(data), happened, self._reader.assembling is not None)
 
+    def _give_up(self, error: AuthError) -> ConnectionAbortedError:
+        """Trust the connection no more: a loss, as if it had been cut, for both directions."""
+        self._distrust = str(error)
+        self._plain.clear()
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)  # who waits for it to be readable is woken
+        except OSError:
+            pass  # not connected any more
+        return ConnectionAbortedError(str(error))
+
     def _end(self) -> NoReturn:
-        self.layer.eof()
+        if self._distrust is not None:
+            raise ConnectionAbortedError(self._distrust)
+        try:
+            self.layer.eof()
+        except AuthError as error:
+            raise ConnectionAbortedError(str(error)) from error
         whole = "" if self.connection.idle else " in the middle of a frame"
         raise EOFError(f"the peer closed the connection{whole}")
 
@@ -203,7 +257,7 @@ class Stream:
                     self.resumption.keep(segments)
                     if self.suspended:
                         return True
-                self._out.extend(self._wrapped(segments))
+                self._plain.extend(map(byte_view, segments))
             return self.flush()
         with self._lock:
             if self.resumption is not None:
@@ -230,7 +284,7 @@ class Stream:
             with self._lock:
                 if not self._flush():
                     return False
-            if not self._out:  # else the layer answered between the last write and the release
+            if not self.writing:  # else the layer answered between the last write and the release
                 return True
 
     @property
@@ -241,10 +295,12 @@ class Stream:
     @property
     def writing(self) -> bool:
         """Whether something waits to be written."""
-        return bool(self._out)
+        return bool(self._out or self._plain)
 
     def close(self) -> None:
         """Close the socket, also for other processes that share it; twice is no error."""
+        if not self._clear:
+            self._part()
         self.cut()
         self.sock.close()
 
@@ -272,16 +328,17 @@ class Stream:
     def secure(self) -> None:
         """Copy what is kept in memory that others may change; nobody may be receiving."""
         assert self.resumption is not None
-        with self._order, self._lock:
+        with self._lock, self._order:
             self.resumption.secure()
 
     def suspend(self) -> None:
         """Take note that the connection is lost. Nobody may be receiving, others may send."""
         self.cut()
         assert self.resumption is not None
-        with self._order, self._lock:
+        with self._lock, self._order:
             self.suspended = True
             self._out.clear()
+            self._plain.clear()
             self.resumption.secure()
 
     def resume(self, successor: Stream, received: int) -> None:
@@ -299,35 +356,66 @@ class Stream:
         resumption = self.resumption
         assert resumption is not None
         assert self.suspended
-        with self._order, self._lock:
+        with self._lock, self._order:
             resumption.acknowledge(received)
             descriptor = self.sock.fileno()
             os.set_blocking(successor.fileno(), self.sock.gettimeout() is None)
             os.dup2(successor.fileno(), descriptor, inheritable=False)
             successor.sock.close()
             self.layer, self._clear = successor.layer, successor.layer.transparent
-            rest = resumption.rest()
-            if self._clear:
-                self._out.extend(byte_view(segment) for segment in rest)
-            else:
-                self._out.extend(self._wrapped(rest))
+            self.peer, self._distrust = successor.peer, None
+            waiting = self._out if self._clear else self._plain
+            waiting.extend(byte_view(segment) for segment in resumption.rest())
             early = successor.connection.take_rest()
             if early:
                 self._early += self._take(early)
             self.suspended = False
 
-    def _wrapped(self, segments: Sequence[Buffer]) -> list[memoryview]:
-        pieces: list[memoryview] = []
-        for segment in segments:
-            view = byte_view(segment)
-            starts = range(0, len(view), _WRAP_PIECE)
-            wrapped = (self.layer.wrap(view[start : start + _WRAP_PIECE]) for start in starts)
-            pieces.extend(map(memoryview, wrapped))
-        return pieces
+    def _part(self) -> None:
+        """Have the layer say goodbye, unless that would mean to wait."""
+        if not self.writing and self._order.acquire(blocking=False):
+            try:
+                self.sock.setblocking(False)
+                farewell = self.layer.farewell()
+                if farewell:
+                    self.sock.send(farewell)
+            except (AuthError, OSError):
+                pass  # the connection is gone already
+            finally:
+                self._order.release()
+
+    def _protect(self) -> None:
+        """Have the layer make bytes of the next piece of what is to be sent.
+
+        Raises:
+            ConnectionError: The layer does not any more.
+        """
+        with self._order:
+            if self._distrust is not None:
+                raise ConnectionAbortedError(self._distrust)
+            plain = self._plain
+            room = _WRAP_PIECE
+            while plain and room > 0:
+                view = plain.popleft()
+                if len(view) > room:
+                    plain.appendleft(view[room:])
+                    view = view[:room]
+                room -= len(view)
+                try:
+                    wrapped = self.layer.wrap(view)
+                except AuthError as error:
+                    raise self._give_up(error) from error
+                if wrapped:
+                    self._out.append(memoryview(wrapped))
 
     def _flush(self) -> bool:
         out = self._out
-        while out:
+        while True:
+            if not out:
+                if not self._plain:
+                    return True
+                self._protect()
+                continue
             try:
                 if len(out) == 1:
                     sent = self.sock.send(out[0][:_PIECE])
@@ -339,17 +427,17 @@ class Stream:
                 sent -= len(out.popleft())
             if sent:
                 out[0] = out[0][sent:]
-        return True
 
 
 def _batch(out: deque[memoryview]) -> list[memoryview]:
     batch: list[memoryview] = []
     total = 0
-    for segment in out:
-        if len(batch) == _SEGMENTS or total >= _PIECE:
-            break
-        batch.append(segment[: _PIECE - total])
+    # By index: a receiver may append an answer of the layer's at the same time.
+    for index in range(min(len(out), _SEGMENTS)):
+        batch.append(out[index][: _PIECE - total])
         total += len(batch[-1])
+        if total >= _PIECE:
+            break
     return batch
 
 
@@ -531,6 +619,8 @@ def client_handshake(
     driver.send(connection.send_preamble(session, resume))
     preamble = driver.next()
     assert isinstance(preamble, Preamble)
+    if isinstance(auth, NoAuth):
+        _check_owner(sock, address)
     if preamble.session != NEW_SESSION:
         if not resume or preamble.session != session:
             raise ProtocolError("the server goes on with a session that it was not asked for")
@@ -541,11 +631,28 @@ def client_handshake(
     if auth.name not in offer.mechanisms:
         raise AuthError(_no_common_mechanism(address, auth.name, offer.mechanisms))
     driver.send(*connection.send(Kind.SELECT, Select(auth.name).encode()))
-    layer = auth.client_layer(address)
-    driver.secure(layer, b"")
+    driver.secure(auth.client_layer(address), b"", auth.name)
     driver.send(*connection.send(Kind.HELLO, hello.encode()))
     answer = ServerHello.decode(_admitted(driver.next()).body)
     return Greeting(driver.stream(), answer, preamble)
+
+
+def _check_owner(sock: socket.socket, address: Address) -> None:
+    """Refuse a server of another user of this machine: what it answers could run code here.
+
+    Anybody can listen where the user's own server does not yet, or any more. Called once the
+    server has spoken, see `peer_uid`.
+    """
+    uid = peer_uid(sock)
+    user = address.options.get("user")
+    if uid is None or is_trusted(uid) or user in (str(uid), user_name(uid).partition(" ")[0]):
+        return
+    name = user_name(uid)
+    raise AuthError(
+        f"the server at {address.endpoint} belongs to another user of this machine, {name}, "
+        f"and its answers could run code as you; if you trust that user: "
+        f"{address.endpoint}?user={name.partition(' ')[0]}"
+    )
 
 
 def server_handshake(
@@ -555,6 +662,7 @@ def server_handshake(
     greet: Callable[[ClientHello, Preamble], Union[ServerHello, Refusal]],
     deadline: Deadline,
     frame_limit: int,
+    meet: Optional[Callable[[Optional[PeerIdentity]], None]] = None,
     *,
     session: bytes = NEW_SESSION,
     check: Optional[Callable[[str, Layer], None]] = None,
@@ -569,10 +677,11 @@ def server_handshake(
             also raise `AuthError`.
         deadline: For all of it.
         frame_limit: The largest frame to accept once the connection is open, in bytes.
+        meet: Told before `greet` is called who the client is, as far as the mechanism knows; may
+            raise `AuthError`, too.
         session: The session that goes on, if one does; then this side's preamble is on its way
             already.
-        check: Called with the mechanism's name and the layer once that trusts the client; may
-            raise `AuthError` all the same.
+        check: Called before that with the mechanism's name and the layer; may raise `AuthError`.
 
     Raises:
         AuthError, ProtocolError, OSError, EOFError: There is no session;
@@ -597,11 +706,15 @@ def server_handshake(
     chosen = [auth for auth in auths if auth.name == select.mechanism]
     if not chosen:
         raise AuthError(f"the client selected {select.mechanism!r}, which was not offered")
-    driver.secure(chosen[0].server_layer(), connection.take_rest())
+    layer = chosen[0].server_layer()
+    driver.secure(layer, connection.take_rest(), chosen[0].name)
     hello: ClientHello = ClientHello.decode(_frame(driver.next()).body)
     try:
+        layer.admit()
         if check is not None:
-            check(chosen[0].name, driver.layer)
+            check(chosen[0].name, layer)
+        if meet is not None:
+            meet(driver.peer)
         answer = greet(hello, preamble)
     except AuthError as error:
         driver.send(*connection.send(Kind.REFUSE, Refusal("auth", str(error)).encode()))
@@ -617,6 +730,7 @@ class _Handshake:
     """Drives a connection over a blocking socket until it is open."""
 
     def __init__(self, sock: socket.socket, connection: Connection, deadline: Deadline) -> None:
+        self.peer: Optional[PeerIdentity] = None
         self._sock = sock
         self._connection = connection
         self.deadline = deadline
@@ -629,7 +743,7 @@ class _Handshake:
             if not data:
                 data = self._receive()
             if self._layer is not None:
-                data, answer = self._layer.feed(data)
+                data, answer = self._feed(self._layer, data)
                 self._write(answer)
             if data:
                 self._happened.extend(self._connection.receive_data(data))
@@ -651,9 +765,14 @@ class _Handshake:
 
     def send(self, *segments: Buffer) -> None:
         for segment in segments:
-            self._write(segment if self._layer is None else self._layer.wrap(segment))
+            wrapped = segment if self._layer is None else self._layer.wrap(segment)
+            try:
+                self._write(wrapped)
+            except ConnectionError:
+                self._heed_farewell()
+                raise
 
-    def secure(self, layer: Layer, data: bytes) -> None:
+    def secure(self, layer: Layer, data: bytes, mechanism: str) -> None:
         """Run the layer's own handshake; `data` was received from the peer already."""
         self._layer = layer
         self._write(layer.start())
@@ -662,18 +781,55 @@ class _Handshake:
             received += len(data)
             if received > _LAYER_LIMIT:
                 raise ProtocolError("the peer's security handshake does not end")
-            plain, answer = layer.feed(data) if data else (b"", b"")
+            plain, answer = self._feed(layer, data) if data else (b"", b"")
             self._write(answer)
             if layer.established:
                 break
             data = self._receive()
+        if layer.peer is not None:
+            self.peer = PeerIdentity(mechanism, layer.peer)
         self._connection.layer_established()
         if plain:
             self._happened.extend(self._connection.receive_data(plain))
 
     def stream(self) -> Stream:
         self._sock.settimeout(None)
-        return Stream(self._sock, self._connection, self.layer, tuple(self._happened))
+        return Stream(
+            self._sock, self._connection, self.layer, tuple(self._happened), peer=self.peer
+        )
+
+    def _feed(self, layer: Layer, data: bytes) -> tuple[bytes, bytes]:
+        try:
+            return layer.feed(data)
+        except AuthError:
+            self._part(layer)
+            raise
+
+    def _part(self, layer: Layer) -> None:
+        """Let the peer know why; what is refused here may be a mistake of its user's.
+
+        The peer may have said more meanwhile, and a socket that is closed with bytes unread takes
+        back what was sent; so they are read, within bounds.
+        """
+        patience = Deadline(self.deadline.cap(_PARTING_SECONDS))
+        with contextlib.suppress(OSError, EOFError):
+            self._write(layer.farewell())
+            self._sock.shutdown(socket.SHUT_WR)
+            for _ in range(_LAYER_LIMIT // _CHUNK):
+                remaining = patience.remaining()
+                if remaining == 0:
+                    break
+                self._sock.settimeout(remaining)
+                if not self._sock.recv(_CHUNK):
+                    break
+
+    def _heed_farewell(self) -> None:
+        """Writing failed: if the peer has said why in terms of the layer, raise that."""
+        if self._layer is None:
+            return
+        with contextlib.suppress(OSError, EOFError):
+            while True:
+                self._layer.feed(self._receive())
 
     def _write(self, data: Buffer) -> None:
         if len(data):

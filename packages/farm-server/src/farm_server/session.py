@@ -6,7 +6,8 @@ and the parent, does the handshake, asks the parent to be admitted, and then ser
 
 To the parent it talks in lines of JSON over a socket pair. A request is answered by one line::
 
-    {"ask": "admit", "role": ..., "kernel": ..., "index": ..., "peer": ..., "resumable": ...}
+    {"ask": "admit", "role": ..., "kernel": ..., "index": ..., "peer": ..., "resumable": ...,
+     "principal": [mechanism, name] or null}
         {"admitted": true}  or  {"refuse": "busy" | "draining" | "role", "message": ...}
     {"ask": "status"}                   what STATUS_REPLY holds
     {"ask": "drain"}                    {"connections": how many for work there are}
@@ -42,7 +43,7 @@ from farm_common.errors import AuthError, FarmError, ProtocolError
 from farm_common.handshake import ClientHello, Preamble, Refusal, ServerHello
 from farm_common.interpreter import FEATURES, hello_fields
 from farm_common.resumption import FEATURE as RESUME
-from farm_common.security import Layer
+from farm_common.security import Layer, PeerIdentity
 from farm_common.stream import HANDSHAKE_SECONDS, Stream, server_handshake
 
 from . import control
@@ -51,6 +52,7 @@ from .descriptors import raise_descriptor
 from .exits import Ending
 from .lifeline import Lifeline
 from .limits import frame_limit, limit_memory, restore_descriptors
+from .principal import principal
 from .settings import Settings
 from .signals import HANDLED
 
@@ -135,14 +137,16 @@ def _live(birth: Birth, foreign: Iterable[Closable]) -> int:
     if birth.settings.memory_limit is not None:
         limit_memory(birth.settings.memory_limit)
     identity = _Identity()
+    identities: list[Optional[PeerIdentity]] = []
     try:
         stream, client = server_handshake(
             birth.sock,
             birth.start,
             birth.settings.auths,
-            lambda hello, _: identity.keep(_greet(birth, hello, limit)),
+            lambda hello, _: identity.keep(_greet(birth, hello, limit, identities[0])),
             birth.deadline,
             limit,
+            meet=identities.append,
             check=identity.check,
         )
     except (FarmError, OSError, EOFError) as error:
@@ -257,7 +261,9 @@ def _raised(sock: socket.socket) -> socket.socket:
     return socket.socket(family, kind, fileno=raise_descriptor(sock.detach()))
 
 
-def _greet(birth: Birth, client: ClientHello, limit: int) -> Union[ServerHello, Refusal]:
+def _greet(
+    birth: Birth, client: ClientHello, limit: int, peer: Optional[PeerIdentity]
+) -> Union[ServerHello, Refusal]:
     if client.role not in ("work", "control"):
         return Refusal("role", f"this server knows the roles work and control, not {client.role!r}")
     answer = ask(
@@ -269,6 +275,7 @@ def _greet(birth: Birth, client: ClientHello, limit: int) -> Union[ServerHello, 
             "index": client.index,
             "peer": birth.peer,
             "resumable": _resumable(birth.settings, client),
+            "principal": principal(birth.sock, peer),
         },
     )
     if "refuse" in answer:

@@ -34,6 +34,7 @@ class Settings(NamedTuple):
         max_connections: How many sessions it serves at once.
         memory_limit: What each worker may allocate, in bytes.
         grace: For how many seconds a session goes on without a connection; 0: it ends at once.
+        local_users: Whether every user of this machine may connect.
     """
 
     addresses: tuple[Address, ...]
@@ -45,6 +46,7 @@ class Settings(NamedTuple):
     max_connections: int = MAX_CONNECTIONS
     memory_limit: Optional[int] = None
     grace: float = GRACE
+    local_users: bool = False
 
     @property
     def authenticates(self) -> bool:
@@ -71,6 +73,7 @@ def make_settings(
     max_connections: int = MAX_CONNECTIONS,
     memory_limit: Optional[int] = None,
     grace: float = GRACE,
+    allow_local_users: bool = False,
 ) -> Settings:
     """Check what the user gave and fill in what was left out; see `start_server`.
 
@@ -90,6 +93,11 @@ def make_settings(
         auths = (auth,)
     else:
         auths = tuple(auth)
+        if not auths:
+            raise ValueError("auth= is an empty list, and nobody could connect: leave it out")
+    names = [one.name for one in auths]
+    if len(set(names)) < len(names):
+        raise ValueError(f"auth= has two mechanisms of one name: {', '.join(names)}")
     return Settings(
         addresses=parsed,
         name=socket.gethostname() if name is None else name,
@@ -100,6 +108,7 @@ def make_settings(
         max_connections=max_connections,
         memory_limit=memory_limit,
         grace=grace,
+        local_users=allow_local_users,
     )
 
 
@@ -118,5 +127,10 @@ def _addresses(given: Union[AddressLike, Iterable[AddressLike]]) -> tuple[Addres
             raise AddressError(
                 f"a server cannot listen on {str(address)!r}: "
                 "give host:port or unix:///absolute/path"
+            )
+        if "user" in address.options:
+            raise AddressError(
+                f"user= in {str(address)!r} is for clients, who say by it whose server they "
+                "trust; whom a server trusts, --allow and --allow-local-users say"
             )
     return parsed
