@@ -45,6 +45,7 @@ PUBLIC = {
         make_ndarray pack_failures_by
     """,
     "farm_common.security": "Authenticator Layer NoAuth PlainLayer find_authenticator",
+    "farm_common.security.tls_layer": "ALPN TLSLayer",
     "farm_common.shipping.interruptions": "Interruption pack_interruption unpack_interruption",
     "farm_common.shipping.modules": """
         GivenModule KINDS NAME_LIMIT contents is_module_name pack_changes pack_module python_name
