@@ -10,8 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn, Optional
 
 from farm_common.address import parse_address
-from farm_common.errors import AddressError, FarmError
+from farm_common.errors import FarmError
 from farm_common.handshake import PROTOCOL_VERSIONS
+from farm_common.security import Authenticator
+from farm_common.security.options import add_client_options, client_auth
 
 from .__about__ import __version__
 from .control import check_address
@@ -34,6 +36,7 @@ examples:
   farm-admin ping 127.0.0.1:11111 --timeout 30    wait for a server to start
   farm-admin status host1:11111 host2:11111
   farm-admin status host1:11111 --json | jq '.[0].sessions | length'
+  farm-admin ping host1.example.com:11111 --gss    one that asks for Kerberos
   farm-admin end unix:///run/user/1000/farm.sock
 
 exit status:
@@ -72,13 +75,16 @@ def _run(options: argparse.Namespace) -> int:
     try:
         for address in options.addresses:
             check_address(parse_address(address))
-    except AddressError as error:
+        auth = client_auth(options)
+    except (FarmError, ValueError) as error:
         print(f"farm-admin: {error}", file=sys.stderr)
         return 2
     act = _ACTIONS[options.command]
     with ThreadPoolExecutor(min(_TOGETHER, len(options.addresses))) as executor:
         outcomes = list(
-            executor.map(lambda address: _attempt(act, address, options.timeout), options.addresses)
+            executor.map(
+                lambda address: _attempt(act, address, options.timeout, auth), options.addresses
+            )
         )
     if options.json:
         print(json.dumps([outcome for outcome, _ in outcomes], indent=2))
@@ -92,30 +98,33 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if all(outcome["ok"] for outcome, _ in outcomes) else 1
 
 
-_Action = Callable[[str, Optional[float]], "tuple[dict[str, Any], str]"]
+_Outcome = tuple[dict[str, Any], str]
+_Action = Callable[[str, Optional[float], Optional[Authenticator]], _Outcome]
 
 
-def _attempt(act: _Action, address: str, timeout: Optional[float]) -> tuple[dict[str, Any], str]:
+def _attempt(
+    act: _Action, address: str, timeout: Optional[float], auth: Optional[Authenticator]
+) -> _Outcome:
     """What happened at one address, for programs and for people."""
     try:
-        found, text = act(address, timeout)
+        found, text = act(address, timeout, auth)
     except (FarmError, OSError) as error:
         return {"address": address, "ok": False, "error": str(error)}, ""
     return {"address": address, "ok": True, **found}, text
 
 
-def _ping(address: str, timeout: Optional[float]) -> tuple[dict[str, Any], str]:
-    seconds = reach(address, timeout, None)
+def _ping(address: str, timeout: Optional[float], auth: Optional[Authenticator]) -> _Outcome:
+    seconds = reach(address, timeout, auth)
     return {"seconds": seconds}, f"{address} answers ({1000 * seconds:.1f} ms)"
 
 
-def _end(address: str, timeout: Optional[float]) -> tuple[dict[str, Any], str]:
-    end_server(address, timeout=timeout)
+def _end(address: str, timeout: Optional[float], auth: Optional[Authenticator]) -> _Outcome:
+    end_server(address, auth, timeout)
     return {}, f"{address} takes no new connections"
 
 
-def _status(address: str, timeout: Optional[float]) -> tuple[dict[str, Any], str]:
-    found: ServerStatus = status(address, timeout=timeout)
+def _status(address: str, timeout: Optional[float], auth: Optional[Authenticator]) -> _Outcome:
+    found: ServerStatus = status(address, auth=auth, timeout=timeout)
     return found.to_json(), render(address, found)
 
 
@@ -154,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
             action="store_true",
             help="print a list with an object for each address, in order",
         )
+        add_client_options(command)
     return parser
 
 

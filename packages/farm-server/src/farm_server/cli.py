@@ -14,6 +14,7 @@ from farm_common.errors import FarmError
 from farm_common.handshake import PROTOCOL_VERSIONS
 from farm_common.logs import LEVELS, environment_level, log_to_stderr
 from farm_common.security import Authenticator
+from farm_common.security.options import add_server_options, server_auths
 
 from .__about__ import __version__
 from .limits import parse_size
@@ -41,6 +42,8 @@ examples:
   farm-server                                 serve this machine's user on {DEFAULT_ADDRESS}
   farm-server 127.0.0.1:0 --workers 2         any free port, which the ready line tells
   farm-server unix:///tmp/farm.sock [::1]:0   two addresses, one server
+  farm-server 0.0.0.0:11111 --gss --allow alice@EXAMPLE.COM
+                                              whom Kerberos shows to be alice
   farm-server 0.0.0.0:11111 --insecure        a whole network that you trust
 
 When it can be connected to, it prints one line to standard output, and nothing after that:
@@ -68,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
     log_to_stderr(options.log_level)
     stdin = os.fdopen(os.dup(0), "rb") if options.auth_from_stdin else None
     try:
-        auths = None if stdin is None else _received(stdin)
+        auths = server_auths(options) if stdin is None else _received(stdin)
         settings = make_settings(
             options.addresses or [DEFAULT_ADDRESS],
             name=options.name,
@@ -180,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="T",
         help="a label that tasks can ask for; repeatable",
     )
+    add_server_options(parser)
     add(
         "--insecure",
         action="store_true",
