@@ -23,15 +23,6 @@ __all__ = ["Acceptor", "Context", "Initiator", "load_gssapi"]
 #: How long the KDC may take: less than a server waits for the client's side of the handshake.
 KDC_SECONDS = 8.0
 
-#: What both sides must have got; a context may be complete without.
-_DEMANDED = (
-    "mutual_authentication",
-    "confidentiality",
-    "integrity",
-    "replay_detection",
-    "out_of_sequence_detection",
-)
-
 
 def load_gssapi() -> Any:
     """The package ``gssapi``, which needs Kerberos's libraries.
@@ -63,6 +54,15 @@ class Context:
 
     #: Whether this is the server's end.
     server = False
+
+    #: What both sides must have got; a context may be complete without.
+    demanded = (
+        "mutual_authentication",
+        "confidentiality",
+        "integrity",
+        "replay_detection",
+        "out_of_sequence_detection",
+    )
 
     def __init__(self, bindings: Optional[bytes]) -> None:
         self._gssapi = load_gssapi()
@@ -98,7 +98,7 @@ class Context:
         """
         flags = self._gssapi.RequirementFlag
         got = self._guarded(lambda: self._context.actual_flags)
-        lacking = [name for name in _DEMANDED if getattr(flags, name) not in got]
+        lacking = [name for name in self.demanded if getattr(flags, name) not in got]
         if lacking:
             listed = ", ".join(lacking).replace("_", " ")
             raise AuthError(f"Kerberos did not give what farm demands of it: {listed}")
@@ -241,7 +241,7 @@ class Initiator(Context):
             pass  # the step below says better what is missing
         flags = gssapi.RequirementFlag
         wanted = 0
-        for name in _DEMANDED:
+        for name in self.demanded:
             wanted |= getattr(flags, name)
         context = self._make(
             name=gssapi.Name(self._service, gssapi.NameType.hostbased_service),
