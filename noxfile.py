@@ -72,7 +72,7 @@ def install_wheels(session: nox.Session, python: str, wheels: Path, *extra: str)
 @nox.session(python=list(FOUND))
 def tests(session: nox.Session) -> None:
     """Each package's own tests, on each interpreter found."""
-    install_packages(session, *group("test"), *group("numpy"))
+    install_packages(session, *group("test"), *group("numpy"), *group("certs"))
     session.run("pytest", *session.posargs)
 
 
@@ -130,15 +130,43 @@ def install_everywhere(session: nox.Session) -> dict[str, str]:
             session.run("uv", "venv", "--quiet", "--clear", "--python", path, folder)
             pythons[name] = f"{folder}/bin/python"
     for name, python in pythons.items():
-        others = group("libraries" if name == DEFAULT else "joblib")
+        others = (*group("libraries"), *group("certs")) if name == DEFAULT else group("joblib")
         install_wheels(session, python, wheels, "--reinstall", *group("numpy"), *others)
     return {"FARM_PYTHONS": json.dumps(pythons)}
+
+
+def install_earlier(session: nox.Session) -> dict[str, str]:
+    """Build and install the wheels of earlier states of farm, which this one must work with.
+
+    Returns:
+        What tests-integration is told by FARM_EARLIER, as for FARM_PYTHONS. What ci/earlier.json
+        names and this clone's history does not have is left out, and said so.
+    """
+    home = Path(session.virtualenv.location) / "earlier"
+    pythons = {}
+    for name, commit in json.loads((ROOT / "ci" / "earlier.json").read_text()).items():
+        folder = home / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        archive = str(folder / "tree.tar")
+        git = ["git", "archive", "--output", archive, commit, "packages"]
+        if session.run(*git, external=True, success_codes=range(256), silent=True):
+            session.warn(f"no earlier farm {name!r}: this clone does not have {commit}")
+            continue
+        shutil.unpack_archive(archive, folder)
+        for package in PACKAGES:
+            session.run("uv", "build", "--quiet", "--wheel", "--out-dir", str(folder / "wheels"),
+                        str(folder / package))  # fmt: skip
+        session.run("uv", "venv", "--quiet", "--python", FOUND[DEFAULT], str(folder / "venv"))
+        pythons[name] = str(folder / "venv" / "bin" / "python")
+        install_wheels(session, pythons[name], folder / "wheels", "--reinstall")
+    return {"FARM_EARLIER": json.dumps(pythons)}
 
 
 @nox.session(python=DEFAULT)
 def integration(session: nox.Session) -> None:
     """The built wheels and real processes, with every interpreter found at the other end."""
-    environment = install_everywhere(session)
+    environment = {**install_everywhere(session), **install_earlier(session)}
     session.run("pytest", *(session.posargs or ["tests-integration"]), env=environment)
 
 
@@ -179,7 +207,8 @@ def release(session: nox.Session) -> None:
 @nox.session(python=DEFAULT)
 def coverage(session: nox.Session) -> None:
     """Which lines and branches the packages' own tests reach, worker processes included."""
-    install_packages(session, *group("test"), *group("coverage"), *group("numpy"))
+    extra = ("test", "coverage", "numpy", "certs")
+    install_packages(session, *(name for what in extra for name in group(what)))
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
     session.run("coverage", "combine", "--quiet")
@@ -193,7 +222,7 @@ def bench(session: nox.Session) -> None:
     wheels = Path(session.virtualenv.location) / "wheels"
     build_wheels(session, wheels)
     python = str(Path(session.virtualenv.location) / "bin" / "python")
-    install_wheels(session, python, wheels, "--reinstall", *group("numpy"))
+    install_wheels(session, python, wheels, "--reinstall", *group("numpy"), *group("certs"))
     session.run("python", "tests-integration/bench", *session.posargs)
 
 

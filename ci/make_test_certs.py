@@ -8,7 +8,7 @@ nothing. Each is a directory of `farm_common.TLSAuth`. Run it when they are to b
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import shutil
 import sys
 import tempfile
@@ -20,7 +20,7 @@ CENTURY = 36500.0
 LONG_AGO = -3650.0
 
 # Valid since long ago: a machine whose clock is behind can test, too.
-certs._LENIENCE = datetime.timedelta(days=3650)
+certs._LENIENCE = dt.timedelta(days=3650)
 
 NAMES = ["localhost", "127.0.0.1", "::1", "farm.example"]
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 
 from farm_common import Address, AuthError, NoAuth, PeerIdentity, TLSAuth
+from farm_common.deadline import Deadline
 from farm_common.frames import Kind
 from farm_common.security.tls_layer import TLSLayer
 from farm_common.stream import client_handshake, server_handshake
 from farm_common.testing import client_hello, server_hello, stream_pair
-from farm_common.deadline import Deadline
 
 CERTS = Path(__file__).parent / "certs"
 
@@ -241,7 +241,7 @@ class TestAllowedNames:
         """Nobody else does, and an empty list is nobody; the text names the client only."""
         server = auth("server", allowed_names=names).server_layer()
         meet(auth("alice").client_layer(HOST), server)
-        with pytest.raises(AuthError, match="'alice' is not among .* --allow alice") as caught:
+        with pytest.raises(AuthError, match=r"'alice' is not among .* --allow alice") as caught:
             server.admit()
         assert "bob" not in str(caught.value)
 
@@ -423,7 +423,12 @@ class TestNegotiation:
             def serve():
                 with right, contextlib.suppress(AuthError):
                     server_handshake(
-                        right, b"", [auth("server")], lambda *_: server_hello(), Deadline(1), 1 << 20
+                        right,
+                        b"",
+                        [auth("server")],
+                        lambda *_: server_hello(),
+                        Deadline(1),
+                        1 << 20,
                     )
 
             thread = threading.Thread(target=serve)
@@ -475,7 +480,7 @@ class TestFiles:
     def test_garbage(self, auth, certs, name):
         """The error names the file and what OpenSSL says."""
         (certs / "alice" / name).write_text("garbage")
-        with pytest.raises(AuthError, match="cannot be used: ."):
+        with pytest.raises(AuthError, match=r"cannot be used: ."):
             auth("alice")
 
     def test_key_of_another(self, auth, certs):
@@ -496,7 +501,9 @@ class TestFiles:
         """Nobody is asked for a password: a server has nobody to ask."""
         path = certs / "alice" / "key.pem"
         path.write_text(ENCRYPTED)
-        with pytest.raises(AuthError, match="key.pem cannot be used: it is encrypted; farm takes keys without"):
+        with pytest.raises(
+            AuthError, match=r"key\.pem cannot be used: it is encrypted; farm takes keys without"
+        ):
             auth("alice")
 
     def test_repr(self, auth, certs):

@@ -10,7 +10,7 @@ Needs the package cryptography: ``pip install 'farm-admin[certs]'``.
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import errno
 import ipaddress
 import os
@@ -21,13 +21,14 @@ from typing import Any
 
 from farm_common.errors import UnsupportedError
 
-__all__ = ["make_authority", "make_client", "make_server"]
+__all__ = ["AUTHORITY_DAYS", "DAYS", "make_authority", "make_client", "make_server"]
 
+#: How long an authority and a certificate are valid unless another time is given.
 AUTHORITY_DAYS = 3650
 DAYS = 825
 
 #: The machines' clocks need not agree.
-_LENIENCE = datetime.timedelta(hours=1)
+_LENIENCE = dt.timedelta(hours=1)
 
 #: RFC 5280, A.1: ub-common-name.
 _LONGEST_NAME = 64
@@ -154,8 +155,8 @@ def _called(name: str) -> Any:
 
 def _builder(subject: Any, issuer: Any, public_key: Any, days: float, authority: Any) -> Any:
     x509 = _x509()
-    now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
-    end = now + datetime.timedelta(days=days)
+    now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
+    end = now + dt.timedelta(days=days)
     if authority is not None:
         end = min(end, _aware(authority, "not_valid_after"))
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer)
@@ -166,12 +167,12 @@ def _builder(subject: Any, issuer: Any, public_key: Any, days: float, authority:
     )
 
 
-def _aware(certificate: Any, name: str) -> datetime.datetime:
+def _aware(certificate: Any, name: str) -> dt.datetime:
     """A certificate's time; releases before 42 have it without a time zone only."""
     moment: Any = getattr(certificate, f"{name}_utc", None)
     if moment is None:
-        moment = getattr(certificate, name).replace(tzinfo=datetime.timezone.utc)
-    assert isinstance(moment, datetime.datetime)
+        moment = getattr(certificate, name).replace(tzinfo=dt.timezone.utc)
+    assert isinstance(moment, dt.datetime)
     return moment
 
 

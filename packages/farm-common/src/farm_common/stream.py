@@ -36,7 +36,8 @@ from .handshake import (
     ServerHello,
 )
 from .memory import allocate
-from .security import Authenticator, Layer, PeerIdentity
+from .peer import is_trusted, peer_uid, user_name
+from .security import Authenticator, Layer, NoAuth, PeerIdentity
 from .states import Role
 
 __all__ = [
@@ -484,6 +485,8 @@ def client_handshake(
     driver.send(connection.send_preamble(session))
     preamble = driver.next()
     assert isinstance(preamble, Preamble)
+    if isinstance(auth, NoAuth):
+        _check_owner(sock, address)
     offer = Offer.decode(_admitted(driver.next()).body)
     if auth.name not in offer.mechanisms:
         raise AuthError(_no_common_mechanism(address, auth.name, offer.mechanisms))
@@ -492,6 +495,24 @@ def client_handshake(
     driver.send(*connection.send(Kind.HELLO, hello.encode()))
     answer = ServerHello.decode(_admitted(driver.next()).body)
     return Greeting(driver.stream(), answer, preamble)
+
+
+def _check_owner(sock: socket.socket, address: Address) -> None:
+    """Refuse a server of another user of this machine: what it answers could run code here.
+
+    Anybody can listen where the user's own server does not yet, or any more. Called once the
+    server has spoken, see `peer_uid`.
+    """
+    uid = peer_uid(sock)
+    user = address.options.get("user")
+    if uid is None or is_trusted(uid) or user in (str(uid), user_name(uid).partition(" ")[0]):
+        return
+    name = user_name(uid)
+    raise AuthError(
+        f"the server at {address.endpoint} belongs to another user of this machine, {name}, "
+        f"and its answers could run code as you; if you trust that user: "
+        f"{address.endpoint}?user={name.partition(' ')[0]}"
+    )
 
 
 def server_handshake(

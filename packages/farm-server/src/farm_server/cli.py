@@ -42,6 +42,7 @@ examples:
   farm-server                                 serve this machine's user on {DEFAULT_ADDRESS}
   farm-server 127.0.0.1:0 --workers 2         any free port, which the ready line tells
   farm-server unix:///tmp/farm.sock [::1]:0   two addresses, one server
+  farm-server 0.0.0.0:11111 --tls node1       clients with a certificate (farm-admin certs)
   farm-server 0.0.0.0:11111 --gss --allow alice@EXAMPLE.COM
                                               whom Kerberos shows to be alice
   farm-server 0.0.0.0:11111 --insecure        a whole network that you trust
@@ -81,6 +82,7 @@ def _run(options: argparse.Namespace) -> int:
             tags=options.tags,
             max_connections=options.max_connections,
             memory_limit=options.memory_limit,
+            allow_local_users=options.allow_local_users,
         )
 
         def ready(addresses: Sequence[str]) -> None:
@@ -184,6 +186,11 @@ def _parser() -> argparse.ArgumentParser:
         help="a label that tasks can ask for; repeatable",
     )
     add_server_options(parser)
+    add(
+        "--allow-local-users",
+        action="store_true",
+        help="let every user of this machine connect, and run code as you",
+    )
     add(
         "--insecure",
         action="store_true",

@@ -7,35 +7,48 @@ from typing import Any, Optional
 
 from .layer import Authenticator
 from .registry import find_authenticator
+from .tls import TLSAuth
 
 __all__ = ["add_client_options", "add_server_options", "client_auth", "server_auths"]
 
 
 def add_server_options(parser: argparse.ArgumentParser) -> None:
     """Add what `server_auths` reads."""
-    _add(parser, "offer Kerberos", "offer Kerberos over TLS, faster for large data")
+    _add(
+        parser,
+        tls="have clients show certificates, and show one: cert.pem, key.pem and ca.pem in DIR, "
+        "as farm-admin certs makes them",
+        gss="have clients prove who they are by Kerberos (needs farm-gss)",
+        gss_tls="the same with TLS to encrypt, which is faster for large data",
+    )
     parser.add_argument(
         "--allow",
         action="append",
-        default=[],
         metavar="NAME",
-        help="let in who proves to be NAME, such as alice@EXAMPLE.COM; repeatable",
+        help="of those who prove who they are, let in only NAME; repeatable. With Kerberos it is "
+        "the full principal, such as alice@EXAMPLE.COM",
     )
 
 
 def add_client_options(parser: argparse.ArgumentParser) -> None:
     """Add what `client_auth` reads."""
-    _add(parser, "use Kerberos", "use Kerberos over TLS")
+    _add(
+        parser,
+        tls="show the certificate in DIR, and have servers show theirs",
+        gss="use a ticket of Kerberos (needs farm-gss)",
+        gss_tls="the same for a server with --gss-tls",
+    )
 
 
-def _add(parser: argparse.ArgumentParser, gss: str, gss_tls: str) -> None:
+def _add(parser: argparse.ArgumentParser, *, tls: str, gss: str, gss_tls: str) -> None:
     add = parser.add_argument
-    add("--gss", action="store_true", help=f"{gss} (needs farm-gss)")
-    add("--gss-tls", action="store_true", help=f"{gss_tls} (needs farm-gss)")
+    add("--tls", metavar="DIR", help=tls)
+    add("--gss", action="store_true", help=gss)
+    add("--gss-tls", action="store_true", help=gss_tls)
     add(
         "--gss-service",
-        metavar="NAME",
-        help="with either: the service part of the server's principal (default: farm)",
+        metavar="S",
+        help="the service part of the server's principal in Kerberos (default: farm)",
     )
 
 
@@ -47,16 +60,26 @@ def server_auths(options: argparse.Namespace) -> Optional[list[Authenticator]]:
         AuthError: A mechanism cannot be used here.
         UnsupportedError: A mechanism is not installed.
     """
+    auths: list[Authenticator] = []
+    if options.tls is not None:
+        auths.append(TLSAuth.from_directory(options.tls, allowed_names=options.allow))
     modes = _gss_modes(options)
-    if not modes:
-        if options.allow:
-            raise ValueError("--allow lets in who proves a name: say how, for example --gss")
-        return None
-    if not options.allow:
+    if modes:
+        # Names in certificates have no realm; where there are some, only the others are Kerberos's.
+        names = options.allow or []
+        users = [name for name in names if "@" in name or not auths]
+        if not users:
+            raise ValueError(
+                "nobody could come in by Kerberos: name who may, "
+                "for example --allow alice@EXAMPLE.COM"
+            )
+        auths += [_gss(options, tls=tls, allowed_users=users) for tls in modes]
+    if options.allow is not None and not auths:
         raise ValueError(
-            "nobody could come in: name who may, for example --allow alice@EXAMPLE.COM"
+            "--allow says who may connect of those who prove who they are: "
+            "add --tls, --gss or --gss-tls"
         )
-    return [_gss(options, tls=tls, allowed_users=options.allow) for tls in modes]
+    return auths or None
 
 
 def client_auth(options: argparse.Namespace) -> Optional[Authenticator]:
@@ -68,8 +91,10 @@ def client_auth(options: argparse.Namespace) -> Optional[Authenticator]:
         UnsupportedError: It is not installed.
     """
     modes = _gss_modes(options)
-    if len(modes) > 1:
-        raise ValueError("--gss and --gss-tls are two mechanisms: give the one to use")
+    if len(modes) + (options.tls is not None) > 1:
+        raise ValueError("--tls, --gss and --gss-tls are three mechanisms: give the one to use")
+    if options.tls is not None:
+        return TLSAuth.from_directory(options.tls)
     return _gss(options, tls=modes[0]) if modes else None
 
 

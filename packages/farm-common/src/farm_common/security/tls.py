@@ -121,7 +121,7 @@ class TLSAuth(Authenticator):
             raise AuthError(_unusable("the authority's certificate", self.ca, error)) from None
         try:
             context.load_cert_chain(self.cert, self.key, password=_no_password)
-        except (ssl.SSLError, OSError, _Encrypted) as error:
+        except (ssl.SSLError, OSError, _EncryptedError) as error:
             if isinstance(error, FileNotFoundError):
                 missing = self.cert if os.path.exists(self.key) else self.key
                 raise AuthError(_unusable("the certificate or its key", missing, error)) from None
@@ -140,13 +140,15 @@ class TLSAuth(Authenticator):
         return f"<farm_common.TLSAuth with {self.cert}>"
 
 
-class _Encrypted(Exception):
+class _EncryptedError(Exception):
     """The key has a password."""
 
 
 def _no_password() -> str:
     """Called by OpenSSL, which would ask at the terminal otherwise, and wait there."""
-    raise _Encrypted("it is encrypted; farm takes keys without a password, in files of mode 0600")
+    raise _EncryptedError(
+        "it is encrypted; farm takes keys without a password, in files of mode 0600"
+    )
 
 
 def check_private(path: str) -> None:
