@@ -39,7 +39,9 @@ REHEARSALS = [["farm-common", "0.1.99", "--check"], ["farm-server", "99.0", "--c
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
-nox.options.sessions = ["lint", "types", "tests", "docs", "build", "release", "integration"]
+nox.options.sessions = [
+    *("lint", "types", "tests", "docs", "build", "release", "integration", "kerberos"),
+]
 
 
 def group(name: str) -> tuple[str, ...]:
@@ -168,6 +170,28 @@ def integration(session: nox.Session) -> None:
     """The built wheels and real processes, with every interpreter found at the other end."""
     environment = {**install_everywhere(session), **install_earlier(session)}
     session.run("pytest", *(session.posargs or ["tests-integration"]), env=environment)
+
+
+@nox.session(python=DEFAULT)
+def kerberos(session: nox.Session) -> None:
+    """farm-gss with a real KDC, and a server on PyPy, too, where there is one."""
+    # gssapi is compiled: 50 to 130 s for each interpreter the first time, so not for all of them.
+    for program in ("krb5-config", "krb5kdc", "kadmin.local", "kinit"):
+        if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None:
+            session.skip(f"{program} is missing; ci/test installs what this needs")
+    session.install(*group("build"), *group("test"))
+    home = Path(session.virtualenv.location)
+    build_wheels(session, home / "wheels")
+    pythons = {DEFAULT: str(home / "bin" / "python")}
+    for name in [name for name in FOUND if name.startswith("pypy")][:1]:
+        folder = str(home / "peers" / name)
+        session.run("uv", "venv", "--quiet", "--clear", "--python", FOUND[name], folder)
+        pythons[name] = f"{folder}/bin/python"
+    for python in pythons.values():
+        install_wheels(session, python, home / "wheels", "--reinstall", *group("gss"))
+    environment = {"FARM_PYTHONS": json.dumps(pythons), "FARM_KERBEROS": "required"}
+    tests = session.posargs or ["tests-integration/kerberos"]
+    session.run("pytest", *tests, env=environment)
 
 
 @nox.session(python=DEFAULT)
