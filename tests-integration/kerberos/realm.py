@@ -136,8 +136,12 @@ class Realm:
     def ticket(self, principal: str, *options: str) -> str:
         """Get a ticket into a new cache, and return what names the cache."""
         name = f"FILE:{self._folder}/ticket-{len(list(self._folder.glob('ticket-*')))}"
-        self.run("kinit", "-c", name, *options, principal, words=f"{_PASSWORD}\n")
+        self.renew(principal, name, *options)
         return name
+
+    def renew(self, principal: str, cache: str, *options: str) -> None:
+        """Get a new ticket into a cache."""
+        self.run("kinit", "-c", cache, *options, principal, words=f"{_PASSWORD}\n")
 
     def start(self) -> None:
         """Start the KDC, and return when it listens."""

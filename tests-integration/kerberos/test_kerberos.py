@@ -3,10 +3,14 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
+import time
+import types
+from pathlib import Path
 
 import pytest
 import realm as realms
@@ -15,7 +19,7 @@ import rules
 import farm_client as farm
 from farm_common.address import parse_address
 from farm_common.errors import AuthError
-from farm_gss import GSSAuth
+from farm_gss import GSSAuth, context
 from farm_server import start_server
 
 ALICE = f"alice@{realms.NAME}"
@@ -71,6 +75,28 @@ class TestAllowed:
                 assert farm.force(farm.future(double, 1)) == 2
         finally:
             realm.start()
+
+    def test_renewed(self, make, serve, auth, wire, monkeypatch):
+        """A kernel whose ticket has expired loses its connection, and goes on with a new ticket."""
+        between = wire(serve())
+        with make(between.address, auth=auth()):
+            assert farm.force(farm.future(double, 1)) == 2
+            before = len(between.sent)
+            # What the cache has is valid, which stands for a new ticket; what the connection was
+            # opened with has expired by this clock.
+            later = time.time() + 11 * 3600
+            monkeypatch.setattr(context, "time", types.SimpleNamespace(time=lambda: later))
+            assert farm.force(farm.future(double, 2), 30) == 4
+            assert len(between.sent) > before
+
+    def test_client_keytab(self, make, serve, auth, realm, mode, become, tmp_path, monkeypatch):
+        """A program may have a keytab in place of a user with a password."""
+        address = serve("--allow", f"robot-{mode}@{realms.NAME}")
+        principal = realm.service(f"robot-{mode}")
+        monkeypatch.setenv("KRB5_CLIENT_KTNAME", realm.keytab(f"robot-{mode}.keytab", principal))
+        become(f"FILE:{tmp_path}/cache")
+        with make(address, auth=auth()):
+            assert farm.force(farm.future(double, 1)) == 2
 
     def test_admin(self, launch, mode, keytab_here, monkeypatch):
         """farm-admin has the same options; without them it is told what is missing."""
@@ -404,9 +430,10 @@ class TestLayers:
             server.feed(helper._tls.wrap(ticket))
         assert not server.established
 
+    @pytest.mark.parametrize("mode", ["gss"], indirect=True)
     def test_expiry(self, layers, meet, realm, become, until):
         """A connection ends with its ticket."""
-        become(realm.ticket("alice", "-l", "3s"))
+        become(realm.ticket("alice", "-l", "5s"))
         client, server = layers()
         meet(client, server)
         assert server.feed(client.wrap(b"in time"))[0] == b"in time"
@@ -437,3 +464,33 @@ def valid(realm, cache):
     return (
         subprocess.run(["klist", "-s", "-c", cache], env=environment, check=False).returncode == 0
     )
+
+
+class TestDocs:
+    """The programs of the page about Kerberos."""
+
+    @pytest.fixture
+    def programs(self):
+        page = Path(__file__).parents[2] / "docs" / "how-to" / "kerberos.md"
+        text = page.read_text(encoding="utf-8")
+        return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+    @pytest.mark.parametrize("mode", ["gss"], indirect=True)
+    def test_connect(self, programs, serve, run, keytab_here, monkeypatch):
+        """The client that is shown gets a result from the server."""
+        monkeypatch.setenv("KRB5_KTNAME", keytab_here)
+        program = programs[0].replace("host1.example.com:11111", serve())
+        done = run(program)
+        assert (done.stdout, done.stderr) == ("1024\n", "")
+
+    def test_rules(self, programs, run):
+        """The rules that are shown let in whom they should, and the server knows them."""
+        check = """
+auth = Staff()
+names = "a-staff@EXAMPLE.COM", "a@EXAMPLE.COM", "a-staff@EXAMPLE.ORG", "a-staff"
+print([auth.name_accepted(name) for name in names])
+"""
+        done = run(programs[1] + check)
+        assert (done.stdout, done.stderr) == ("[True, False, False, False]\n", "")
+        compile(programs[2], "serve.py", "exec")
+        assert "auth=Staff()" in programs[2]
