@@ -25,6 +25,8 @@ os.environ["PATH"] = os.pathsep.join(
         *(str(path) for path in sorted(PYENV.glob("versions/*/bin"))),
     ]
 )
+# What is tested is what was installed.
+os.environ.pop("PYTHONPATH", None)
 WANTED = {
     **{version: f"python{version}" for version in DECLARED},
     **{f"pypy{version}": f"pypy{version}" for version in DECLARED},
