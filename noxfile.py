@@ -42,7 +42,7 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
 nox.options.sessions = [
-    *("lint", "types", "tests", "docs", "build", "release", "integration", "kerberos"),
+    *("lint", "types", "tests", "fuzz", "docs", "build", "release", "integration", "kerberos"),
 ]
 
 

@@ -242,6 +242,50 @@ def test_many_unauthenticated_sessions(bench, monkeypatch):
     assert len(bench.processes.births) == 4
 
 
+def test_who_leads_nowhere_gives_way(bench, monkeypatch):
+    """After a second, the oldest; not before, and not while nobody waits."""
+    monkeypatch.setattr(module, "UNAUTHENTICATED", 2)
+    for _ in range(2):
+        bench.connect(Preamble().encode())
+    bench.settle(5)
+    assert bench.processes.signals == []
+    bench.connect(Preamble().encode())
+    assert bench.processes.signals == [(1000, signal.SIGKILL)]
+    bench.settle(5)
+    assert bench.processes.signals == [(1000, signal.SIGKILL)]  # one place is enough for one
+    bench.die(1000, signal.SIGKILL)
+    bench.listener._reap()
+    assert len(bench.processes.births) == 3
+    bench.connect(Preamble().encode())
+    assert bench.processes.signals[1:] == [(1001, signal.SIGKILL)]
+
+
+def test_the_young_have_a_second(bench, monkeypatch):
+    """A handshake that has just begun is not ended for another."""
+    monkeypatch.setattr(module, "UNAUTHENTICATED", 1)
+    bench.connect(Preamble().encode())
+    bench.settle(0.5)
+    bench.connect(Preamble().encode())
+    bench.settle(0.4)
+    assert bench.processes.signals == []
+    bench.settle(0.2)
+    assert bench.processes.signals == [(1000, signal.SIGKILL)]
+
+
+def test_who_came_last_is_first(bench, monkeypatch):
+    """So a queue of those who lead nowhere is not in the way."""
+    monkeypatch.setattr(module, "UNAUTHENTICATED", 1)
+    preambles = [Preamble(session=bytes([number]) * 16).encode() for number in range(1, 4)]
+    for preamble in preambles:
+        bench.connect(preamble)
+    bench.die(1000)
+    bench.listener._reap()
+    bench.die(1001)
+    bench.listener._reap()
+    births = bench.processes.births
+    assert [births[pid].start for pid in (1000, 1001, 1002)] == [preambles[n] for n in (0, 2, 1)]
+
+
 def test_waiting_for_a_turn_too_long(bench, monkeypatch):
     """A client that spoke is told why."""
     monkeypatch.setattr(module, "UNAUTHENTICATED", 0)

@@ -31,6 +31,7 @@ class Child:
         slot: Where the process writes what it does.
         peer: The client, for logs and tables.
         began: When the connection was accepted, by the listener's clock.
+        started: When the process was.
         role: ``"work"`` or ``"control"``; None until the client was admitted.
         principal: Whom the session belongs to; see `farm_server.principal`.
         kernel: The name of the client's kernel.
@@ -57,7 +58,7 @@ class Child:
         self.pipe = pipe
         self.slot = slot
         self.peer = peer
-        self.began = began
+        self.began = self.started = began
         self.role: Optional[str] = None
         self.principal: Optional[PeerIdentity] = None
         self.kernel = ""

@@ -11,7 +11,8 @@ users, so it can answer for workers that are stuck.
                                                 draining, another user
 
 An arrival costs a descriptor. A session costs a process from its birth, so only some may be
-unauthenticated at a time, as in sshd; the others wait for their turn.
+unauthenticated at a time, as in sshd; the others wait for their turn, and `farm_server.crowd` sees
+that it comes.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from .__about__ import __version__
 from .arrival import Arrival
 from .board import Board, Slot
 from .child import Child
+from .crowd import Crowd
 from .endpoint import Endpoint
 from .exits import Exits, MemoryKills, describe
 from .kills import Kills
@@ -123,6 +125,7 @@ class Listener:
         self._memory = MemoryKills()
         self._kills = Kills(self.timers, self._processes)
         self._overtime = Overtime(self.timers, self._kills)
+        self._crowd = Crowd(self.timers, self._kill, self._launch)
         self._arrivals: OrderedDict[Arrival, None] = OrderedDict()
         self._waiting: deque[Arrival] = deque()
         self._held: dict[bytes, list[Arrival]] = {}  # until the session they had is gone
@@ -398,8 +401,9 @@ class Listener:
         while self._waiting:
             unauthenticated = sum(child.role is None for child in self._children.values())
             if unauthenticated >= UNAUTHENTICATED:
+                self._crowd.make_room(self._children.values())
                 return
-            arrival = self._waiting.popleft()
+            arrival = self._waiting.pop()  # the newest; see `farm_server.crowd`
             assert arrival.preamble is not None
             before = self._children.get(arrival.preamble.session)
             if before is not None:
@@ -452,6 +456,7 @@ class Listener:
         arrival.timer.cancel()
         del self._arrivals[arrival]
         child = Child(pid, session, arrival.sock, pipe, slot, birth.peer, arrival.began)
+        child.started = self._clock()
         self._children[session] = child
         self._selector.register(pipe, _READ, lambda events: self._converse(child, events))
         if self._hangups is not None:
@@ -624,7 +629,7 @@ class Listener:
         self._release(child)
         self._board.give_back(child.slot)
         for arrival in self._held.pop(child.session, ()):
-            self._waiting.appendleft(arrival)
+            self._waiting.append(arrival)
         self._launch()
         self._check_drained()
 
