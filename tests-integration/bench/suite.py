@@ -18,6 +18,7 @@ from typing import Optional
 
 import cognates
 import crowd
+import gss
 import latency
 import memory
 import mixture
@@ -39,6 +40,7 @@ MEASURES = {
     "crowd": crowd.measure,
     "cognates": cognates.measure,
     "shipping": shipping.measure,
+    "gss": gss.measure,
 }
 
 #: A measure that takes longer than this hangs, and ends the run with every thread's stack.
