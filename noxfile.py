@@ -73,6 +73,11 @@ def install_wheels(session: nox.Session, python: str, wheels: Path, *extra: str)
     session.run(*command, "--no-deps", *map(str, wheels.glob("farm_gss*.whl")))
 
 
+def install_gssapi(session: nox.Session, python: str) -> None:
+    """Install what farm-gss needs, and was compiled once: by itself, as --reinstall compiles anew."""
+    session.run("uv", "pip", "install", "--quiet", "--python", python, *group("gss"))
+
+
 @nox.session(python=list(FOUND))
 def tests(session: nox.Session) -> None:
     """Each package's own tests, on each interpreter found."""
@@ -177,7 +182,7 @@ def integration(session: nox.Session) -> None:
 @nox.session(python=DEFAULT)
 def kerberos(session: nox.Session) -> None:
     """farm-gss with a real KDC, and a server on PyPy, too, where there is one."""
-    # gssapi is compiled: 50 to 130 s for each interpreter the first time, so not for all of them.
+    # gssapi is compiled: 50 to 130 s for each interpreter the first time, so not for all.
     for program in ("krb5-config", "krb5kdc", "kadmin.local", "kinit"):
         if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None:
             session.skip(f"{program} is missing; ci/test installs what this needs")
@@ -190,7 +195,8 @@ def kerberos(session: nox.Session) -> None:
         session.run("uv", "venv", "--quiet", "--clear", "--python", FOUND[name], folder)
         pythons[name] = f"{folder}/bin/python"
     for python in pythons.values():
-        install_wheels(session, python, home / "wheels", "--reinstall", *group("gss"))
+        install_gssapi(session, python)
+        install_wheels(session, python, home / "wheels", "--reinstall")
     environment = {"FARM_PYTHONS": json.dumps(pythons), "FARM_KERBEROS": "required"}
     tests = session.posargs or ["tests-integration/kerberos"]
     session.run("pytest", *tests, env=environment)
@@ -248,9 +254,9 @@ def bench(session: nox.Session) -> None:
     wheels = Path(session.virtualenv.location) / "wheels"
     build_wheels(session, wheels)
     python = str(Path(session.virtualenv.location) / "bin" / "python")
-    # Compiled, which not every machine can.
-    gss = group("gss") if shutil.which("krb5-config") else ()
-    install_wheels(session, python, wheels, "--reinstall", *group("numpy"), *group("certs"), *gss)
+    if shutil.which("krb5-config"):
+        install_gssapi(session, python)
+    install_wheels(session, python, wheels, "--reinstall", *group("numpy"), *group("certs"))
     session.run("python", "tests-integration/bench", *session.posargs)
 
 

@@ -382,6 +382,19 @@ class TestLayers:
         assert not another.established
 
     @pytest.mark.parametrize("mode", ["gss"], indirect=True)
+    def test_rubbish(self, layers):
+        """Whatever is changed in a token, the library's answer is a refusal, or not trust."""
+        client, _ = layers()
+        said = client.start()
+        for place in range(5, len(said), 7):
+            _, server = layers()
+            server.start()
+            with contextlib.suppress(AuthError):
+                server.feed(said[:place] + bytes([said[place] ^ 0x41]) + said[place + 1 :])
+            assert not server.established
+            assert server.peer is None
+
+    @pytest.mark.parametrize("mode", ["gss"], indirect=True)
     def test_only_signed(self, layers, meet, mode):
         """A message that is not encrypted is refused, though the library accepts it."""
         client, server = layers()
