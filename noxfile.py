@@ -74,7 +74,7 @@ def install_wheels(session: nox.Session, python: str, wheels: Path, *extra: str)
 
 
 def install_gssapi(session: nox.Session, python: str) -> None:
-    """Install what farm-gss needs, and was compiled once: by itself, as --reinstall compiles anew."""
+    """Install what farm-gss needs, by itself: --reinstall would compile it anew each time."""
     session.run("uv", "pip", "install", "--quiet", "--python", python, *group("gss"))
 
 
