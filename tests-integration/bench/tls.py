@@ -1,8 +1,9 @@
 """What TLS costs.
 
-Large values: a task returns its argument, 64 MB, as in `volume`, over TLS; beside it is a of blocking sockets of the `ssl` module with the same certificates, which send the same bytes there
-and back and do nothing else. Round trips: one null task at a time over TLS and without it.
-A handshake: how long it takes to connect to one more worker, each way.
+Large values: a task returns its argument, a NumPy array of 64 MB, over TLS; beside it is a pair of
+blocking sockets of the `ssl` module with the same certificates, which send the same bytes there and
+back and do nothing else. Round trips: one null task at a time over TLS and without it.
+Connections: a kernel of one worker, which is two handshakes, each way.
 
 The certificates are those of the tests.
 """

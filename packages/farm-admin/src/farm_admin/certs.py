@@ -158,22 +158,13 @@ def _builder(subject: Any, issuer: Any, public_key: Any, days: float, authority:
     now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
     end = now + dt.timedelta(days=days)
     if authority is not None:
-        end = min(end, _aware(authority, "not_valid_after"))
+        end = min(end, authority.not_valid_after_utc)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer)
     builder = builder.public_key(public_key).serial_number(x509.random_serial_number())
     builder = builder.not_valid_before(min(now, end) - _LENIENCE).not_valid_after(end)
     return builder.add_extension(
         x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False
     )
-
-
-def _aware(certificate: Any, name: str) -> dt.datetime:
-    """A certificate's time; releases before 42 have it without a time zone only."""
-    moment: Any = getattr(certificate, f"{name}_utc", None)
-    if moment is None:
-        moment = getattr(certificate, name).replace(tzinfo=dt.timezone.utc)
-    assert isinstance(moment, dt.datetime)
-    return moment
 
 
 def _usage(*, signs_certificates: bool) -> Any:
