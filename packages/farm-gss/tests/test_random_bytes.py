@@ -9,7 +9,7 @@ from farm_common.errors import AuthError
 from farm_gss import GSSAuth
 
 CALM = settings(
-    max_examples=100,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
