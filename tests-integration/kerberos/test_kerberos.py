@@ -43,7 +43,7 @@ class TestAllowed:
     def test_another_interpreter(self, make, serve, auth, peer):
         """The server may run on another interpreter."""
         with make(serve(python=peer), auth=auth()):
-            assert farm.force(farm.future(double, SECRET)) == SECRET + SECRET
+            assert farm.force(farm.future(bytes.upper, SECRET)) == SECRET.upper()
 
     def test_server_of_a_program(self, make, auth):
         """A server in the background gets its GSSAuth through a pickle."""
