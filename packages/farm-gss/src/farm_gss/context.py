@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
+from abc import ABC, abstractmethod
 from importlib import import_module
 from typing import Any, Callable, Optional
 
@@ -42,7 +43,7 @@ def load_gssapi() -> Any:
     return gssapi
 
 
-class Context:
+class Context(ABC):
     """What both ends have in common.
 
     Args:
@@ -104,7 +105,8 @@ class Context:
             raise AuthError(f"Kerberos did not give what farm demands of it: {listed}")
         if self._bindings is not None and self.server and not self._bound(got):
             raise AuthError(
-                "the client did not bind its ticket to this TLS connection (no channel bindings)"
+                "the client did not bind its ticket to this TLS connection (no channel bindings), "
+                "or the server's Kerberos cannot tell (it has to be MIT 1.19 or later)"
             )
         if flags.anonymity in got:
             raise AuthError("the client is anonymous: it must have a ticket of its own, by kinit")
@@ -162,12 +164,13 @@ class Context:
         message: bytes = opened.message
         return message
 
+    @abstractmethod
     def _step(self, token: Optional[bytes]) -> Optional[bytes]:
-        raise TypeError  # of Context itself there are none
+        """Do the library's step."""
 
     def _bound(self, flags: Any) -> bool:
-        # Libraries before MIT 1.19 do not tell. What both sides seal at the end names the
-        # bindings, too, so that nothing is lost there.
+        # Where the package does not know the flag, what both sides seal at the end names the
+        # bindings all the same.
         flag = getattr(self._gssapi.RequirementFlag, "channel_bound", None)
         return flag is None or flag in flags
 
