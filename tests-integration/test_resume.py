@@ -15,6 +15,7 @@ import pytest
 
 import farm_admin
 import farm_client as farm
+import farm_common
 from farm_common.address import parse_address
 from farm_common.deadline import Deadline
 from farm_common.errors import AuthError
@@ -507,6 +508,59 @@ class TestWhoMayComeBack:
             self.ping(first.stream)
             first.stream.send(first.stream.connection.send(Kind.GOODBYE))
             first.stream.close()
+
+    @pytest.fixture
+    def certificates(self, tmp_path):
+        """Mechanisms with certificates of a server, and of two clients."""
+        pytest.importorskip("cryptography", reason="farm-admin[certs] is not installed")
+        for arguments in ("init", "server 127.0.0.1 --out server", "client alice", "client bob"):
+            command = [sys.executable, "-m", "farm_admin", "certs", *arguments.split()]
+            subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=BOUND)
+        return {
+            name: farm_common.TLSAuth.from_directory(tmp_path / name) for name in ("alice", "bob")
+        }
+
+    def test_tls(self, launch, make, cutter, marks, certificates, tmp_path):
+        """Cuts under TLS lose nothing either; each connection has keys of its own."""
+        options = ("--tls", str(tmp_path / "server"), "--workers", "2")
+        proxy = cutter(launch("127.0.0.1:0", *options).address)
+        kernel = make(proxy.address, auth=certificates["alice"])
+        before = pids(kernel)
+        channel = kernel.make_channel()
+        data = os.urandom(1_000_000)
+        for number in range(40):
+            channel.submit(mark, str(marks), number, 0.02)
+            if number % 8 == 0:
+                channel.submit(bytes.upper, data)
+        for number in range(45):
+            result = channel.receive()
+            assert not isinstance(result, bytes) or result == data.upper()
+            if number % 5 == 1:
+                proxy.cut()
+        assert set(executions(marks).values()) == {1}
+        assert len(executions(marks)) == 40
+        assert pids(kernel) == before
+
+    def test_another_certificate(self, launch, certificates, tmp_path):
+        """One that the server accepts, too, is not enough: the session is somebody else's."""
+        options = ("--tls", str(tmp_path / "server"), "--workers", "1")
+        server = launch("127.0.0.1:0", *options)
+        first = self.come(server.address, certificates["alice"])
+        first.stream.outlive()
+        session = bytes.fromhex(first.hello.session)
+        with pytest.raises(AuthError, match="is not yours"):
+            self.come(server.address, certificates["bob"], session)
+        self.ping(first.stream)
+        first.stream.suspend()
+        again = self.come(
+            server.address,
+            certificates["alice"],
+            session,
+            received=first.stream.resumption.received,
+        )
+        first.stream.resume(again.stream, again.hello.received)
+        self.ping(first.stream)
+        first.stream.close()
 
     def test_a_client_that_knows_too_much(self, launch):
         """One that says that it has what was never sent is refused."""
