@@ -3,6 +3,8 @@
 import errno
 import itertools
 import logging
+import threading
+import time
 
 import pytest
 
@@ -93,17 +95,20 @@ def test_while_there_is_no_connection(paper, one, clock, caplog):
     assert channel.receive() == 2
     assert [worker.state for worker in one.workers()] == ["idle"]
     assert paper.tasks() == {0: 2}
-    assert "goes on after" in caplog.text
+    wait_until(lambda: "goes on after" in caplog.text)
+
+
+def wait_until(condition):
+    """Until a thread of the kernel's has made a condition hold."""
+    deadline = time.monotonic() + BOUND
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def wait_for_state(kernel, state):
-    """Until the first worker's state is this; a thread of the kernel's changes it."""
-    import time
-
-    deadline = time.monotonic() + BOUND
-    while kernel.workers()[0].state != state:
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    """Until the first worker's state is this."""
+    wait_until(lambda: kernel.workers()[0].state == state)
 
 
 def test_what_only_this_worker_may_run(paper, one):
@@ -111,8 +116,6 @@ def test_what_only_this_worker_may_run(paper, one):
     paper.shut = True
     paper.drop()
     wait_for_state(one, "reconnecting")
-    import threading
-
     results = []
     thread = threading.Thread(target=lambda: results.append(one.broadcast_task(abs, -3)))
     thread.start()
