@@ -56,26 +56,32 @@ def ssh_failed(
         output: The end of its standard output.
         seconds: How long it was waited for.
     """
-    quoted = said(errors)
-    words = f": {quoted}" if "\n" not in quoted and quoted else _below(quoted)
     if status is None:
         return KernelCreationError(
             f"{where}: nothing was heard from there for {seconds:.3g} s: either ssh does not get "
-            f"there, or the login shell does not come to an end of its start files{words}"
+            "there, or the login shell does not come to an end of its start files"
+            f"{_below(said(errors))}"
         )
     if status == 255:
         for phrase, advice in _NOT_ACCEPTED.items():
             if phrase in errors:
-                return AuthError(f"{where}: cannot log in; {advice}{words}")
+                return AuthError(_quoting(f"{where}: cannot log in", errors, advice))
         hints = [hint for phrase, hint in _HINTS.items() if phrase in errors]
-        advice = f"; {hints[0]}" if hints else ""
-        return KernelCreationError(f"{where}: ssh failed{advice}{words or ' (it did not say why)'}")
+        return KernelCreationError(_quoting(f"{where}: ssh failed", errors, *hints[:1]))
     ending = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
     quoted = said(f"{output}\n{errors}")
     return KernelCreationError(
         f"{where}: ssh {ending} before farm's command ran there; does that user have a shell, "
         f"and may the key run commands?{_below(quoted)}"
     )
+
+
+def _quoting(what: str, errors: str, advice: str = "see what `ssh -v` says") -> str:
+    """What happened, what ssh said of it, and what may help: the shortest way that is clear."""
+    quoted = said(errors)
+    if not quoted or "\n" in quoted:
+        return f"{what}; {advice}{_below(quoted)}"
+    return f"{what}: {quoted.rstrip('.')}; {advice}"
 
 
 def _below(text: str) -> str:

@@ -113,7 +113,7 @@ def remote_command(token: str, size: int, python: str = "") -> str:
         'f="$f $p=$v";done;'
         f'echo;echo "{token} none$f"'
     )
-    return f"sh -c '{script}'"
+    return f"exec sh -c '{script}'"  # exec: an alias is no program
 
 
 def _word(text: str) -> str:

@@ -138,7 +138,9 @@ class SshServer:
         token = f"farm-{secrets.token_hex(8)}"
         archive, refusal = _archive()
         wanted = {name: series(name) or "" for name in ("farm_server", "farm_common")}
-        arguments = [] if self._address.workers is None else [f"--workers={self._address.workers}"]
+        arguments = ["--log-level=error"]
+        if self._address.workers is not None:
+            arguments.append(f"--workers={self._address.workers}")
         digest = "" if archive is None else archive.digest
         program_there = bootstrap(token, self._there, digest, wanted, arguments)
         python = self._address.options.get("python", "")

@@ -14,6 +14,7 @@ import io
 import json
 import os
 import re
+import runpy
 import shutil
 import stat
 import sys
@@ -54,9 +55,9 @@ def main(
         fail(token, error)
     owner = os.getpid()
     try:
-        from farm_server.cli import main as serve
-
-        serve([f"unix://{socket}", "--until-stdin-closes", "--log-level", "error", *arguments])
+        # As ``python -m`` does it, so that nothing is known of farm-server but its command line.
+        sys.argv = ["farm-server", f"unix://{socket}", "--until-stdin-closes", *arguments]
+        runpy.run_module("farm_server", run_name="__main__")
     finally:
         if os.getpid() == owner:
             shutil.rmtree(folder, ignore_errors=True)
