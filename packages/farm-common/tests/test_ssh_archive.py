@@ -69,7 +69,9 @@ def test_a_name_is_part_of_it(packages):
 def test_one_is_missing(packages):
     """The error says which, and what to do."""
     (packages / "farm_server").rename(packages / "elsewhere")
-    with pytest.raises(KernelCreationError, match=r"farm_server is not installed here.*pip install"):
+    with pytest.raises(
+        KernelCreationError, match=r"farm_server is not installed here.*pip install"
+    ):
         archive.find_archive()
     assert archive.series("farm_server") is None
 

@@ -373,7 +373,8 @@ def make_kernel(
 
     Args:
         addresses: One address or an iterable of them: ``"host:port"``, ``("host", port)``,
-            ``"unix:///path"``, or ``"local"`` for a private server on this machine. ``?workers=N``
+            ``"unix:///path"``, ``"ssh://user@host"`` for a private server there, or ``"local"`` for
+            one on this machine. ``?workers=N``
             after any caps the workers used there.
         name: For people: servers show it.
         auth: The security mechanism; the servers must have been started with the same.

@@ -220,12 +220,12 @@ def _parse_options(text: str, scheme: str, query: str) -> tuple[dict[str, str], 
         raise _error(text, f"workers={workers} is not a number above 0")
     for name in ("python", "config"):
         if scheme == "ssh" and not _is_line(options.get(name, name)):
-            raise _error(text, f"{name}={options[name]} is not a file")
+            raise _error(text, f"{name}={options[name]!r} is not a file")
     options.pop("option", None)
     extra = tuple(value for name, value in pairs if name == "option")
     for option in extra:
         if not _SSH_OPTION.fullmatch(option):
-            raise _error(text, f"option={option} is not an option of ssh: Name=value")
+            raise _error(text, f"option={option!r} is not an option of ssh: Name=value")
     return options, extra
 
 

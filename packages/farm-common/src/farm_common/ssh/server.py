@@ -65,8 +65,8 @@ class SshServer:
         self._process: Optional[Process] = None
         self._owner = os.getpid()
         self._lock = threading.Lock()
-        self._attempts = 0
-        self._failure: Optional[KernelCreationError] = None
+        self._failures = 0
+        self._failure: Optional[KernelCreationError] = None  # the last one
         self._started = False
         self._ended = False
 
@@ -82,19 +82,18 @@ class SshServer:
             AuthError: The other side does not let us in, or is another than it should be.
             KernelCreationError: There will be no server; says why.
         """
-        attempts = self._attempts
+        failures = self._failures
         with self._lock:
             if self._process is None or not self._process.running:
-                if self._attempts != attempts and self._failure is not None:
-                    failure = self._failure  # somebody has just tried
+                failure = self._failure
+                if failure is not None and self._failures != failures:  # since we began to wait
                     raise type(failure)(*failure.args) from failure
-                self._attempts += 1
-                self._failure = None
                 self._discard()
                 try:
                     self._launch(deadline)
                 except KernelCreationError as error:
                     self._failure = error
+                    self._failures += 1
                     self._discard()
                     raise
                 except BaseException:
