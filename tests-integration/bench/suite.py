@@ -22,6 +22,7 @@ import latency
 import memory
 import mixture
 import shipping
+import ssh
 import startup
 import throughput
 import volume
@@ -34,6 +35,7 @@ MEASURES = {
     "throughput": throughput.measure,
     "volume": volume.measure,
     "mixture": mixture.measure,
+    "ssh": ssh.measure,
     "startup": startup.measure,
     "memory": memory.measure,
     "crowd": crowd.measure,
