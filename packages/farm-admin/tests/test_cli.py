@@ -79,6 +79,7 @@ def test_json_of_the_others(server, capsys):
         (["top", "h:1"], "invalid choice: 'top'"),
         (["ping", "nonsense"], "farm-admin: bad address 'nonsense'"),
         (["ping", "local"], "'local' is no server's address"),
+        (["end", "ssh://h"], "'ssh://h' has no server to end"),
         (["ping", "h:1", "--timeout", "0"], "'0' is not a number above 0, nor none"),
         (["ping", "h:1", "--timeout", "x"], "'x' is not a number above 0, nor none"),
     ],
