@@ -7,7 +7,7 @@ host exists is found out by whoever connects.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 from urllib.parse import parse_qsl, quote, unquote, urlencode
@@ -70,7 +70,7 @@ class Address:
     path: str = ""
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
     user: str = ""
-    ssh_options: tuple[str, ...] = ()
+    ssh_options: Sequence[str] = ()
 
     @property
     def workers(self) -> Optional[int]:
