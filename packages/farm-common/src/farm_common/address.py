@@ -31,8 +31,8 @@ and ?workers=N after any of them"""
 UNIX_PATH_LIMIT = 103
 
 _OPTIONS = {
-    "tcp": {"workers"},
-    "unix": {"workers"},
+    "tcp": {"workers", "user"},
+    "unix": {"workers", "user"},
     "local": {"workers", "python"},
     "ssh": {"workers", "python", "config", "option"},
 }
@@ -59,8 +59,10 @@ class Address:
         port: The port of a TCP address; 0 lets the system choose when listening. Of an ssh
             address sshd's port; 0 leaves it to ssh.
         path: The socket path of a Unix address.
-        options: What followed the ``?``, as strings.
-        user: The user of an ssh address; empty leaves it to ssh.
+        options: What followed the ``?``, as strings: ``workers``; for TCP and Unix addresses
+            ``user``, the user of this machine to whom the server there may belong; for ``local``
+            also ``python``; for ssh also ``python`` and ``config``.
+        user: Who logs in at an ssh address; empty leaves it to ssh.
         ssh_options: Each ``option=`` of an ssh address, as ``ssh -o`` takes it: ``"Name=value"``.
     """
 
