@@ -23,6 +23,7 @@ import latency
 import memory
 import mixture
 import shipping
+import ssh
 import startup
 import throughput
 import tls
@@ -36,6 +37,7 @@ MEASURES = {
     "throughput": throughput.measure,
     "volume": volume.measure,
     "mixture": mixture.measure,
+    "ssh": ssh.measure,
     "startup": startup.measure,
     "memory": memory.measure,
     "crowd": crowd.measure,

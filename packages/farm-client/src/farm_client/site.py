@@ -20,7 +20,7 @@ from farm_common.errors import (
 from farm_common.handshake import NEW_SESSION, ClientHello
 from farm_common.interpreter import hello_fields
 from farm_common.kills import KILLED, TIMEOUT, Spans
-from farm_common.security import Authenticator
+from farm_common.security import Authenticator, NoAuth
 from farm_common.stream import (
     HANDSHAKE_SECONDS,
     Greeting,
@@ -32,7 +32,7 @@ from farm_common.stream import (
 from .backoff import backoff
 from .job import Job
 from .kill import ask_to_kill
-from .launch import LocalServer
+from .launch import launcher
 from .link import Link
 
 if TYPE_CHECKING:
@@ -74,7 +74,10 @@ class Site:
         self._auth = auth
         self._output = output
         self._replay = replay
-        self._launcher = LocalServer(address) if address.kind == "local" else None
+        self._launcher = launcher(address)
+        if self._launcher is not None:
+            # Nobody else can reach it: it is in a folder of this user's, on both sides of ssh.
+            self._auth = NoAuth()
         self._stopped = threading.Event()
         #: Whether the kernel is about to do without this address.
         self.leaving = False
@@ -315,6 +318,6 @@ def _named(error: KernelCreationError, address: Address) -> KernelCreationError:
     """The same error, saying which address it is about."""
     if isinstance(error, IncompatibleVersionError):
         return IncompatibleVersionError(error.ours, error.theirs, address.endpoint)
-    if len(error.args) == 1:
+    if len(error.args) == 1 and not str(error).startswith(address.endpoint):
         return type(error)(f"{address.endpoint}: {error}")
     return error
