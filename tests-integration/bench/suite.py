@@ -24,6 +24,7 @@ import memory
 import mixture
 import resume
 import shipping
+import ssh
 import startup
 import throughput
 import tls
@@ -37,6 +38,7 @@ MEASURES = {
     "throughput": throughput.measure,
     "volume": volume.measure,
     "mixture": mixture.measure,
+    "ssh": ssh.measure,
     "startup": startup.measure,
     "memory": memory.measure,
     "crowd": crowd.measure,

@@ -79,6 +79,7 @@ def test_json_of_the_others(server, capsys):
         (["top", "h:1"], "invalid choice: 'top'"),
         (["ping", "nonsense"], "farm-admin: bad address 'nonsense'"),
         (["ping", "local"], "'local' is no server's address"),
+        (["end", "ssh://h"], "'ssh://h' has no server to end"),
         (["ping", "h:1", "--tls", "/nowhere"], "is missing: /nowhere/key.pem; farm-admin certs"),
         (["certs"], "the following arguments are required: WHAT"),
         (["certs", "server"], "the following arguments are required: NAME"),

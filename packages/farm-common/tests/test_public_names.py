@@ -26,6 +26,7 @@ PUBLIC = {
         PtreeRedefinitionError PtreeUndefinedFunctionError SerializationError TaskExecutionError
         TaskKilledError TaskTimeoutError UnsupportedError WorkerLostError
     """,
+    "farm_common.folder": "private_folder",
     "farm_common.frames": """
         Buffer Flag Frame FrameReader HEADER_SIZE IGNORABLE Kind MAX_BUFFERS NAMES PREAUTH_LIMIT
         Unreadable byte_view encode_frame
@@ -71,6 +72,7 @@ PUBLIC = {
     "farm_common.shipping.unit": """
         LAMBDA Unit build compile_unit made_from parse span
     """,
+    "farm_common.ssh": "SshServer",
     "farm_common.states": "Event Role State TRANSITIONS next_state",
     "farm_common.stream": """
         Greeting HANDSHAKE_SECONDS Stream client_handshake connect connect_stream is_silent

@@ -18,7 +18,7 @@ from farm_common.security.options import add_client_options, client_auth
 from .__about__ import __version__
 from .certs import AUTHORITY_DAYS, DAYS, make_authority, make_client, make_server
 from .control import check_address
-from .end import end_server
+from .end import check_endable, end_server
 from .ping import reach
 from .status import ServerStatus, status
 from .table import render
@@ -32,11 +32,13 @@ EPILOG = """\
 addresses:
   127.0.0.1:11111  [::1]:11111  host:port  unix:///run/user/1000/farm.sock
   (?workers=N after one is accepted and means nothing here)
+  ssh://user@host  starts a server there, as a kernel would, and ends it again; not for end
 
 examples:
   farm-admin ping 127.0.0.1:11111 --timeout 30    wait for a server to start
   farm-admin status host1:11111 host2:11111
   farm-admin status host1:11111 --json | jq '.[0].sessions | length'
+  farm-admin ping ssh://me@node1 --timeout 20     can a kernel use that machine?
   farm-admin end unix:///run/user/1000/farm.sock
   farm-admin ping host1:11111 --tls alice         with the certificate in the directory alice
   farm-admin ping host1.example.com:11111 --gss   with a ticket of Kerberos
@@ -90,8 +92,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> NoReturn:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        for address in options.addresses:
-            check_address(parse_address(address))
+        for address in map(parse_address, options.addresses):
+            check_address(address)
+            if options.command == "end":
+                check_endable(address)
         auth = client_auth(options)
     except (FarmError, ValueError) as error:
         print(f"farm-admin: {error}", file=sys.stderr)

@@ -449,9 +449,10 @@ def make_kernel(
 
     Args:
         addresses: One address or an iterable of them: ``"host:port"``, ``("host", port)``,
-            ``"unix:///path"``, or ``"local"`` for a private server on this machine. ``?workers=N``
-            after any caps the workers used there. Or a `concurrent.futures.Executor`, which then
-            runs the tasks, and which the kernel does not shut down.
+            ``"unix:///path"``, ``"ssh://user@host"`` for a private server there, or ``"local"``
+            for one on this machine. ``?workers=N`` after any caps the workers used there. Or a
+            `concurrent.futures.Executor`, which then runs the tasks, and which the kernel does not
+            shut down.
         name: For people: servers show it.
         auth: The security mechanism; the servers must have been started with the same.
         timeout: How many seconds to wait for all addresses; None: for ever.

@@ -23,7 +23,7 @@ from farm_common.handshake import NEW_SESSION, ClientHello
 from farm_common.interpreter import FEATURES, hello_fields
 from farm_common.kills import KILLED, TIMEOUT, Spans
 from farm_common.resumption import FEATURE as RESUME
-from farm_common.security import Authenticator
+from farm_common.security import Authenticator, NoAuth
 from farm_common.stream import (
     HANDSHAKE_SECONDS,
     Greeting,
@@ -38,7 +38,7 @@ from farm_common.stream import (
 from .backoff import backoff
 from .job import Job
 from .kill import ask_to_kill
-from .launch import LocalServer
+from .launch import launcher
 from .link import Link
 
 if TYPE_CHECKING:
@@ -87,7 +87,10 @@ class Site:
         self._auth = auth
         self._output = output
         self._replay = replay
-        self._launcher = LocalServer(address) if address.kind == "local" else None
+        self._launcher = launcher(address)
+        if self._launcher is not None:
+            # Nobody else can reach it: it is in a folder of this user's, on both sides of ssh.
+            self._auth = NoAuth()
         self._stopped = threading.Event()
         self._watch: Optional[threading.Thread] = None
         #: Whether the kernel is about to do without this address.
@@ -203,8 +206,8 @@ class Site:
         assert resumption is not None
         hello = self._hello(link.index, "work", resumption.confirm())
         session = bytes.fromhex(link.hello.session)
+        address = self.address if self._launcher is None else self._launcher.start(Deadline(None))
         step = Deadline(HANDSHAKE_SECONDS)
-        address = self.address if self._launcher is None else self._launcher.start(step)
         sock = connect(address, step)
         self._calls.add(sock)
         try:
@@ -500,6 +503,6 @@ def _named(error: KernelCreationError, address: Address) -> KernelCreationError:
     """The same error, saying which address it is about."""
     if isinstance(error, IncompatibleVersionError):
         return IncompatibleVersionError(error.ours, error.theirs, address.endpoint)
-    if len(error.args) == 1:
+    if len(error.args) == 1 and not str(error).startswith(address.endpoint):
         return type(error)(f"{address.endpoint}: {error}")
     return error
