@@ -16,10 +16,15 @@ import tempfile
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 import farm_client as farm
+
+# What the sessions for chaos use, too, and they are no tests.
+sys.path.append(str(Path(__file__).parent / "faults"))
+import fault_proxy
 
 BOUND = 30.0
 
@@ -247,6 +252,20 @@ def proxy():
 
     def make_(server):
         made.append(Proxy(server))
+        return made[-1]
+
+    yield make_
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def faulty():
+    """Makes proxies in front of servers that harm connections as they are told to."""
+    made = []
+
+    def make_(server, **keywords):
+        made.append(fault_proxy.FaultProxy(server, **keywords))
         return made[-1]
 
     yield make_
