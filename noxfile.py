@@ -33,10 +33,13 @@ FOUND = {name: path for name, command in WANTED.items() if (path := shutil.which
 # Debian 12's, which most people will run; the figures in the docs were measured on it.
 DEFAULT = "3.11" if "3.11" in FOUND else next(iter(FOUND))
 
+# What every change is tried with: a release that siblings accept, and one that they do not.
+REHEARSALS = [["farm-common", "0.1.99", "--check"], ["farm-server", "99.0", "--check"]]
+
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
-nox.options.sessions = ["lint", "types", "tests", "docs", "build", "integration"]
+nox.options.sessions = ["lint", "types", "tests", "docs", "build", "release", "integration"]
 
 
 def group(name: str) -> tuple[str, ...]:
@@ -163,6 +166,14 @@ def trial(session: nox.Session) -> None:
     session.run(*command, *group("trial"))
     environment["FARM_TRIAL_CLIENT"] = client
     session.run("python", "tests-integration/shipping/trial.py", *session.posargs, env=environment)
+
+
+@nox.session(python=DEFAULT)
+def release(session: nox.Session) -> None:
+    """One wheel's release: PACKAGE VERSION. Without these, what a release of some would be."""
+    session.install(*group("build"), *group("news"))
+    for posargs in [session.posargs] if session.posargs else REHEARSALS:
+        session.run("python", "ci/release.py", *posargs)
 
 
 @nox.session(python=DEFAULT)

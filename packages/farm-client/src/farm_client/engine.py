@@ -1,13 +1,12 @@
 """Moves tasks to workers and results back.
 
-Whoever submits a task sends it, if a worker is free; whoever waits for a result reads it. How
-threads take turns is the matter of `handover`, which task goes where that of `dispatcher`; here
-the two meet: results are matched to tasks and delivered, and links come and go.
+Whoever submits a task sends it, if a worker is free; whoever waits for a result reads it, which is
+the matter of `traffic`. How threads take turns is that of `handover`, and which task goes where
+that of `dispatcher`. Here tasks are taken in, and taken back.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import weakref
@@ -15,48 +14,31 @@ from collections.abc import Iterable, Sequence
 from time import perf_counter
 from typing import Any, Callable, Optional
 
-from farm_common.connection import Happening
 from farm_common.errors import (
-    FarmError,
     KernelEndedError,
-    ProtocolError,
-    SerializationError,
-    TaskExecutionError,
-    UnsupportedError,
 )
-from farm_common.frames import Flag, Frame, Kind
 from farm_common.kills import KILLED
 from farm_common.shipping import (
     SCALARS,
     Parcel,
-    Shared,
-    pack,
-    pack_arguments,
-    unpack,
-    unpack_exception,
 )
-from farm_common.shipping.interruptions import unpack_interruption
 from farm_common.shipping.tasks import Task
 
 from . import interrupts
 from .demand import Demand
-from .dispatcher import Dispatcher
-from .function import Function, FunctionTable
-from .handover import Handover, Waiter, note_fork
+from .function import Function
+from .handover import note_fork
 from .interruption import interruption
 from .interrupts import protected
 from .job import Job, Sink
-from .lender import Lender
 from .library import Library
 from .link import Link
 from .options import Options, current_options
 from .output import Printer
-from .poller import READ, WRITE
 from .timers import Timers
+from .traffic import Traffic
 
 __all__ = ["Engine"]
-
-_log = logging.getLogger("farm.client")
 
 # Arguments that are packed when they are sent, together with those of other tasks: they cannot
 # change meanwhile.
@@ -74,7 +56,7 @@ _BRIEF = 50.0
 _BURST = 128
 
 
-class Engine(Handover):
+class Engine(Traffic):
     """The tasks, the links and the threads of one kernel.
 
     Args:
@@ -90,22 +72,8 @@ class Engine(Handover):
         printer: Printer,
         library: Library,
     ) -> None:
-        super().__init__()
-        self._on_loss = on_loss
-        self._printer = printer
-        self._dispatcher = Dispatcher(self._poller, self._fail)
-        self._library = library
-        self._lender = Lender(library, self._dispatcher.transmit)
-        self._links: dict[int, Link] = {}  # by descriptor
-        self._limbo: set[Link] = set()  # lost, and not yet recovered
-        self._functions = FunctionTable(protocol=5)
-        self._shared: set[bytes] = set()  # the ids of shared values that can travel
-        self._frame_limit = 1 << 62
-        self._crew = object()  # another one whenever workers come or go
-        self._picky = False  # whether some worker cannot load our bytecode
-        self._dated = False  # whether some server cannot end a task whose time is up
-        self._special = False  # whether there were tasks whose options not every worker may meet
-        self._absent: set[int] = set()  # the indices of workers that are to be replaced
+        super().__init__(on_loss, printer, library)
+        self._functions = self._packer.functions
         self._submitted_at = 0.0
         self.timers = Timers(self)
         _engines.add(self)
@@ -127,18 +95,18 @@ class Engine(Handover):
         function = self._functions.find(task)
         parcel: Optional[Parcel] = None
         if keywords:
-            parcel = self._pack(function, args, keywords)
+            parcel = self._packer.pack(function, args, keywords)
         else:
             for value in args:
                 kind = type(value)
                 if kind in _SMALL or (kind in _SIZED and len(value) <= _SMALL_SIZE):
                     continue
-                parcel = self._pack(function, args, keywords)
+                parcel = self._packer.pack(function, args, keywords)
                 break
-        if function.largest > self._frame_limit or function.shared:
-            self._check_function(function)
+        if function.largest > self._packer.limit or function.shared:
+            self._packer.check(function)
         demand: Optional[Demand] = None
-        if self._picky or options is not None:
+        if self._crew.picky or options is not None:
             demand = self._find_demand(function, parcel, options)
         job = Job(function, args if parcel is None else (), parcel, options, sink, -1, demand)
         self._enqueue(job)
@@ -205,9 +173,7 @@ class Engine(Handover):
             InvalidTaskError: `task` is no task.
             SerializationError: It cannot travel.
         """
-        function = self._functions.find(task)
-        self._check_function(function)
-        return function
+        return self._packer.find(task)
 
     def put(self, job: Job, args: tuple[Any, ...]) -> int:
         """Queue a job with these arguments, and send it if a worker is free.
@@ -223,7 +189,7 @@ class Engine(Handover):
             KernelEndedError: The kernel has ended.
         """
         parcel = job.parcel = self.pack(job.function, args)
-        if self._picky or job.options is not None:
+        if self._crew.picky or job.options is not None:
             job.demand = self._find_demand(job.function, parcel, job.options)
         size = len(parcel.body) + sum(map(len, parcel.buffers))
         self._enqueue(job)
@@ -231,18 +197,18 @@ class Engine(Handover):
 
     def pack(self, function: Function, args: tuple[Any, ...]) -> Parcel:
         """The arguments of a call as they travel; raises `SerializationError`."""
-        return self._pack(function, args, {})
+        return self._packer.pack(function, args, {})
 
     def pin(self, links: Sequence[Link], sinks: Sequence[Sink], job: Job) -> None:
         """Have a task run once on each of some workers, before anything else is sent there."""
-        self._check_function(job.function)
+        self._packer.check(job.function)
         with self._lock:
             if self.ended is not None:
                 raise KernelEndedError(self.ended)
             if job.demand is not None:
                 for link in links:
                     if not link.can_run(job.demand):
-                        raise self._unmet(job.demand, job.function, job.parcel, link)
+                        raise self._crew.unmet(job.demand, job.function, job.parcel, link)
             for link, sink in zip(links, sinks):
                 pinned = Job(job.function, job.args, job.parcel, job.options, sink, link.index)
                 self.unfinished += 1
@@ -257,195 +223,34 @@ class Engine(Handover):
         self._lend_anew()
         functions = self._functions
         function = functions.find_portable(task) if lasting else functions.find(task)
-        parcel = self._pack(function, args, keywords)
+        parcel = self._packer.pack(function, args, keywords)
         options = current_options()
         if options is not None and options.tags:
             options = options._replace(tags=frozenset())  # who asks for it says which workers
         with self._lock:
-            demand = self._demand(function, parcel, options)
+            demand = self._crew.demand(function, parcel, options)
         return Job(function, (), parcel, options, None, demand=demand)
-
-    def _pack(self, function: Function, args: tuple[Any, ...], keywords: dict[str, Any]) -> Parcel:
-        functions = self._functions
-        protocol, name = functions.protocol, function.name
-        try:
-            parcel = pack_arguments(args, keywords, protocol, name, functions.bytecode)
-        except SerializationError:
-            if not functions.mixed:
-                raise
-            parcel = pack_arguments(args, keywords, protocol, name)  # for those that can load it
-        size = len(parcel.body) + sum(map(len, parcel.buffers)) + len(function.ident)
-        if size > self._frame_limit:
-            raise SerializationError(
-                f"the arguments of {function.name} have {size} bytes, and a server of this kernel "
-                f"takes {self._frame_limit} at most: send them in parts"
-            )
-        if parcel.shared:
-            self._check_shared(parcel.shared)
-        return parcel
-
-    def _check_function(self, function: Function) -> None:
-        """Raise `SerializationError` if a function cannot travel to all workers."""
-        if function.largest > self._frame_limit:
-            raise SerializationError(
-                f"task {function.name} has {function.largest} bytes with all that it captured, and "
-                f"a server of this kernel takes {self._frame_limit} at most: use less of it, or "
-                f"farm.shared in parts"
-            )
-        self._check_shared(function.shared)
-
-    def _check_shared(self, values: Sequence[Shared[Any]]) -> None:
-        """See to it that shared values can travel, and that their release is heard of."""
-        for shared in values:
-            if shared.ident in self._shared:
-                continue
-            functions = self._functions
-            parcel = pack(shared.value, functions.protocol, "a shared value", functions.bytecode)
-            size = len(parcel.body) + sum(map(len, parcel.buffers)) + len(shared.ident)
-            if size > self._frame_limit:
-                raise SerializationError(
-                    f"a shared value has {size} bytes, and a server of this kernel takes "
-                    f"{self._frame_limit} at most: share it in parts"
-                )
-            self._check_shared(parcel.shared)
-            shared.on_release(self._release)
-            self._shared.add(shared.ident)
-
-    def _release(self, shared: Shared[Any]) -> None:
-        """Make all workers forget a shared value."""
-        with self._lock:
-            self._shared.discard(shared.ident)
-            for link in list(self._links.values()):
-                segments = link.release(shared)
-                if segments:
-                    self._dispatcher.transmit(link, segments)
-
-    # what not every worker can run
-
-    def _is_special(self, options: Options) -> bool:
-        """Whether not every worker may be what the options of a task ask for."""
-        if options.tags or (self._dated and options.timeout is not None):
-            self._special = True
-            return True
-        return False
 
     def _find_demand(
         self, function: Function, parcel: Optional[Parcel], options: Optional[Options]
     ) -> Optional[Demand]:
-        """`_demand`, as it was found for the same function and workers, if it was."""
-        if options is not None and self._is_special(options):
+        """What a task demands, as it was found for the same function and workers, if it was."""
+        crew = self._crew
+        if options is not None and crew.is_special(options):
             with self._lock:
-                return self._demand(function, parcel, options)
-        if not self._picky:
+                return crew.demand(function, parcel, options)
+        if not crew.picky:
             return None
-        if parcel is None and function.crew is self._crew:
+        if parcel is None and function.crew is crew.badge:
             demand = function.demand
         else:
             with self._lock:
-                demand = self._demand(function, parcel, None)
+                demand = crew.demand(function, parcel, None)
                 if parcel is None:
-                    function.demand, function.crew = demand, self._crew
+                    function.demand, function.crew = demand, crew.badge
         if demand is not None and options is not None and options.low:
             return demand._replace(low=True)
         return demand
-
-    def _demand(
-        self, function: Function, parcel: Optional[Parcel], options: Optional[Options]
-    ) -> Optional[Demand]:
-        """What a task demands of a worker; None if all can run it. With the lock held.
-
-        Raises:
-            SerializationError: No worker can load it.
-            UnsupportedError: No worker is what its options ask for.
-        """
-        if not self._picky and (options is None or not self._is_special(options)):
-            return None
-        demand = self._whole_demand(function, parcel, options)
-        able = [link.can_run(demand) for link in self._links.values()]
-        if all(able):
-            return None
-        if not (any(able) or self._absent):
-            raise self._unmet(demand, function, parcel)
-        return demand
-
-    def _whole_demand(
-        self, function: Function, parcel: Optional[Parcel], options: Optional[Options]
-    ) -> Demand:
-        bytecode, minimum = function.bytecode, function.minimum
-        if parcel is not None:
-            bytecode = bytecode or parcel.bytecode
-            minimum = max(minimum, parcel.minimum)
-        if options is None:
-            return Demand(bytecode, minimum)
-        return Demand(bytecode, minimum, options.tags, options.timeout is not None, options.low)
-
-    def _demand_of(self, job: Job) -> Optional[Demand]:
-        try:
-            return self._demand(job.function, job.parcel, job.options)
-        except (SerializationError, UnsupportedError):
-            return self._whole_demand(job.function, job.parcel, job.options)
-
-    def _unmet(
-        self,
-        demand: Demand,
-        function: Function,
-        parcel: Optional[Parcel],
-        link: Optional[Link] = None,
-    ) -> FarmError:
-        """Why a worker cannot run a task; of none that is given, the first that cannot."""
-        if link is None:
-            tagged = [link for link in self._links.values() if demand.tags <= link.tags]
-            if not tagged:
-                return self._untagged(demand.tags)
-            link = next(link for link in tagged if not link.can_run(demand))
-        if demand.limited and not link.kills:
-            return UnsupportedError(
-                f"{link.label} cannot end tasks whose time is up: upgrade farm-server there, or "
-                f"submit {function.name} without a timeout"
-            )
-        if link.python_version < demand.minimum:
-            newest = function.newest
-            if parcel is not None and parcel.minimum > function.minimum:
-                newest = parcel.newest
-            return SerializationError(
-                f"{newest} is in the syntax of Python {'.'.join(map(str, demand.minimum))}, and "
-                f"{link.label} runs {link.python}: write it in older syntax, or use a newer Python "
-                f"there"
-            )
-        return SerializationError(
-            f"task {function.name} travels as bytecode, which {link.label}, {link.python}, cannot "
-            f"load: define it in a file, or run the same Python there"
-        )
-
-    def _untagged(self, tags: frozenset[str]) -> UnsupportedError:
-        """Why no worker can run a task that asks for tags."""
-        options = " ".join(f"--tag {tag}" for tag in sorted(tags))
-        several = "the tag" if len(tags) == 1 else "all of the tags"
-        there = sorted(set().union(*(link.tags for link in self._links.values())))
-        have = f"their tags are {', '.join(there)}" if there else "they have no tags"
-        return UnsupportedError(
-            f"no worker of this kernel has {several} {', '.join(sorted(tags))}; {have}: start a "
-            f"server with {options}, and add it to the kernel"
-        )
-
-    def _adapt(self) -> None:
-        """Ship from now on for the workers that there are now; with the lock held."""
-        self._dated = not all(link.kills for link in self._links.values())
-        same = [link.same_bytecode for link in self._links.values()]
-        self._crew = object()
-        if same:
-            self._picky = not all(same)
-            self._functions.adapt(bytecode=all(same), mixed=self._picky and any(same))
-
-    def _strand(self) -> None:
-        """Fail the tasks that no worker will ever run, now that other workers have come."""
-        dispatcher = self._dispatcher
-        if self._absent or not self._links:
-            return
-        for demand, queue in list(dispatcher.choosy.items()):
-            if not any(link.can_run(demand) for link in self._links.values()):
-                job = queue[0]
-                dispatcher.reject(demand, self._unmet(demand, job.function, job.parcel))
 
     def _own(self, job: Job) -> None:
         """Make sure that a task's large arguments are those of the moment it was submitted.
@@ -490,7 +295,7 @@ class Engine(Handover):
         """The unfinished task of a sink, for who was interrupted while he submitted it."""
         with self._lock:
             jobs = self._dispatcher.queued()
-            for link in (*self._links.values(), *self._limbo):
+            for link in (*self._links.values(), *self._crew.limbo):
                 jobs += link.inflight.values()
             return next((job for job in jobs if job.sink is sink), None)
 
@@ -503,283 +308,6 @@ class Engine(Handover):
             sink.pending -= taken
 
         self.change(take_back)
-
-    # reading
-
-    def _step(self) -> None:
-        """Read and send without blocking: for a thread that submits faster than others read."""
-        self._activity += 1
-        if self._reading.acquire(False):
-            try:
-                events = () if self._closed else self._poll(0)
-            finally:
-                self._reading.release()
-            self._process(events, None)
-
-    @protected
-    def _process(self, events: Iterable[tuple[int, int]], waiter: Optional[Waiter]) -> None:
-        """Read what is ready, deliver it, send what there is room for, and wake the concerned."""
-        with self._reading:
-            arrived, lost = self._read(events)
-            with self._lock:
-                if self._rung and waiter is not None:
-                    # Only the leader may: it might sleep through a bell that others silence.
-                    self._bell.silence()
-                    self._rung = False
-                for link, happening, value in arrived:
-                    try:
-                        self._handle(link, happening, value)
-                    except ProtocolError as failure:
-                        lost.append((link, failure))
-                for link, error in lost:
-                    self._lose(link, error)
-                self._fill()
-                if self._leader is not None:
-                    self._notify(waiter)
-        if self._lender.questions:
-            self._lender.answer(self._lock)
-        if self._calls:
-            self._call_back()
-        if interrupts.pending:
-            interrupts.raise_pending()
-
-    def _read(
-        self, events: Iterable[tuple[int, int]]
-    ) -> tuple[list[tuple[Link, Any, Any]], list[tuple[Link, BaseException]]]:
-        """What has arrived, with what it brings, and the links that broke."""
-        arrived: list[tuple[Link, Any, Any]] = []
-        lost: list[tuple[Link, BaseException]] = []
-        for descriptor, mask in events:
-            link = self._links.get(descriptor)
-            if link is None:
-                continue  # the bell, or a link that was lost meanwhile
-            if mask & WRITE:
-                self._flush(link)
-                if mask == WRITE:
-                    continue
-            try:
-                arrived += [(link, what, self._decode(link, what)) for what in link.receive()]
-                if link.broken is not None:
-                    lost.append((link, link.broken))
-            except BlockingIOError:
-                pass  # another thread was faster
-            except (EOFError, OSError, ProtocolError) as failure:
-                lost.append((link, failure))
-            except Exception as failure:  # ours: lose the link rather than the thread
-                _log.exception("cannot read from %s", link.label)
-                lost.append((link, failure))
-        return arrived, lost
-
-    def _fill(self) -> None:
-        if self._dispatcher.waiting:
-            self._dispatcher.fill()
-
-    def _flush(self, link: Link) -> None:
-        try:
-            whole = link.stream.flush()
-        except OSError:
-            return  # reading will tell
-        with self._lock:
-            if whole and link.watching_writes and not link.lost:
-                link.watching_writes = False
-                self._poller.change(link.descriptor, READ)
-                self._dispatcher.offer(link)
-
-    def _decode(self, link: Link, happening: Happening) -> Any:
-        """What a frame brings: a sequence of values, or an error; what was printed is shown.
-
-        Runs the user's code, so without the lock.
-        """
-        if not isinstance(happening, Frame):
-            size = getattr(happening, "size", "unknown")
-            return TaskExecutionError(
-                f"MemoryError: no memory here for a result of {size} bytes", worker=link.label
-            )
-        kind, flags = happening.kind, happening.flags
-        if kind == Kind.OUTPUT:
-            self._printer.show(link.index, happening)
-            return None
-        if kind == Kind.IMPORT:
-            return None
-        if self._printer.tails:
-            self._printer.finish(link.index)
-        if kind == Kind.RESULT:
-            try:
-                if flags & Flag.BYTECODE and not link.same_bytecode:
-                    raise SerializationError("it holds bytecode of another interpreter")
-                value = unpack(happening.body, happening.buffers)
-            except BaseException as cause:  # the user's code, which must not end this thread
-                unloadable = TaskExecutionError(
-                    f"the result could not be loaded here: {type(cause).__name__}: {cause}",
-                    worker=link.label,
-                )
-                unloadable.__cause__ = cause
-                return unloadable
-            if not flags & Flag.BATCH:
-                return (value,)
-            if type(value) is not list:
-                raise ProtocolError(f"{link.label} sent a batch of results that is no list")
-            return value
-        if kind == Kind.ERROR:
-            ended = unpack_interruption(happening.body)
-            job = None if ended is None else link.inflight.get(happening.ident)
-            if ended is not None and job is not None:
-                return interruption(job, link.label, *ended)
-            load = link.same_bytecode or not flags & Flag.BYTECODE
-            report, description, original = unpack_exception(happening.body, load)
-            failure = TaskExecutionError(report, description, link.label)
-            failure.__cause__ = original
-            return failure
-        return None
-
-    def _handle(self, link: Link, happening: Any, value: Any) -> None:
-        kind = happening.kind
-        if type(value) is tuple and happening.count == 1:
-            job = link.take_one(happening.ident)
-            self.unfinished -= 1
-            job.function.estimate.update(happening.micros, 1, happening)
-            call = job.sink.deliver(job, value[0])  # type: ignore[union-attr]
-            if call is not None:
-                self._calls.append(call)
-            dispatcher = self._dispatcher
-            if link.pinned or (link.inflight and link not in dispatcher.partial):
-                dispatcher.offer(link)
-            elif not link.inflight:
-                dispatcher.partial.pop(link, None)
-                dispatcher.idle[link] = None  # whether it may be used is looked at when it is
-        elif kind in (Kind.RESULT, Kind.ERROR):
-            count = max(1, happening.count)
-            failed = isinstance(value, BaseException)
-            if not failed and len(value) != count:  # before they are taken, or they would be lost
-                raise ProtocolError(f"{link.label} sent {len(value)} results instead of {count}")
-            jobs = link.take(happening.ident, count)
-            self.unfinished -= count
-            if isinstance(happening, Frame):
-                jobs[0].function.estimate.update(happening.micros, count, happening)
-            for position, job in enumerate(jobs):
-                sink = job.sink
-                assert sink is not None
-                call = sink.fail(job, value) if failed else sink.deliver(job, value[position])
-                if call is not None:
-                    self._calls.append(call)
-            self._dispatcher.offer(link)
-        elif kind == Kind.IMPORT:
-            self._lender.ask(link, happening)
-        elif kind == Kind.PING:
-            self._dispatcher.transmit(
-                link, link.stream.connection.send(Kind.PONG, ident=happening.ident)
-            )
-        elif kind == Kind.GOODBYE:
-            raise ProtocolError("the worker said goodbye")
-        elif kind in (Kind.STATUS_REPLY, Kind.DRAINING):
-            raise ProtocolError(f"a {happening.name} frame in a connection for work")
-
-    def _fail(self, jobs: Iterable[Job], error: BaseException) -> None:
-        for job in jobs:
-            sink = job.sink
-            if sink is not None:
-                self.unfinished -= 1
-                call = sink.fail(job, error)
-                if call is not None:
-                    self._calls.append(call)
-
-    def _lend_anew(self) -> None:
-        """Have modules that have changed sent again to the workers that ask for them."""
-        self._lender.look(self._lock, self._links.values)
-
-    # links
-
-    def add(self, link: Link, setup: Iterable[Job] = ()) -> None:
-        """Take a connected worker in; `setup` are pinned tasks that it runs first."""
-        link.stream.sock.setblocking(False)
-        with self._lock:
-            if self.ended is not None:
-                raise KernelEndedError(self.ended)
-            self._links[link.descriptor] = link
-            self._poller.add(link.descriptor)
-            self._frame_limit = min(self._frame_limit, link.hello.frame_limit)
-            self._functions.protocol = min(self._functions.protocol, link.protocol)
-            self._absent.discard(link.index)
-            self._adapt()
-            if self._picky or self._special:
-                self._dispatcher.sift(self._demand_of)
-            for job in setup:
-                assert job.sink is not None
-                job.sink.pending += 1
-                self.unfinished += 1
-                link.pinned.append(job)
-            self._dispatcher.settle(link)
-            self._strand()
-            self._fill()
-            self._notify(None)
-            self._start_pump()
-        if link.stream.pending:  # what came together with the server's hello
-            self._process([(link.descriptor, READ)], None)
-
-    def remove(self, link: Link) -> None:
-        """Close a link that nothing is in flight on, or whose tasks are to run elsewhere."""
-        with self._reading, self._lock:
-            if not link.lost:
-                self._say_goodbye(link)
-                self._forget(link)
-                self._dispatcher.requeue(
-                    link, None, "the worker was removed from the kernel", charge=False
-                )
-            self._absent.discard(link.index)
-            self._strand()
-            self._dispatcher.evict(
-                link, KernelEndedError(f"{link.label} was removed from the kernel")
-            )
-            self._fill()
-            self._notify(None)
-        self._call_back()
-
-    def _lose(self, link: Link, error: BaseException) -> None:
-        """A connection broke: forget the link; its tasks wait for `recover`."""
-        if link.lost:
-            return
-        self._forget(link)
-        self._limbo.add(link)
-        self._absent.add(link.index)
-        _log.info("lost %s: %s", link.label, error)
-        self._on_loss(link, error)
-
-    def _forget(self, link: Link) -> None:
-        link.lost = True
-        self._dispatcher.drop(link)
-        del self._links[link.descriptor]
-        try:
-            self._poller.remove(link.descriptor)
-        except (OSError, KeyError, ValueError):
-            pass  # the descriptor is closed
-        link.stream.close()
-        self._adapt()
-
-    def recover(
-        self,
-        link: Link,
-        last: Optional[int],
-        reason: str,
-        verdict: Optional[str] = None,
-        seconds: Optional[float] = None,
-    ) -> None:
-        """Have the tasks of a lost link run elsewhere.
-
-        Args:
-            link: The lost link.
-            last: The id of the task that its worker started last, where that is known.
-            reason: How the worker was lost.
-            verdict: Why its server ended it together with that task, if so.
-            seconds: How long that task had run.
-        """
-        with self._lock:
-            self._limbo.discard(link)
-            self._dispatcher.requeue(
-                link, last, reason, charge=True, verdict=verdict, seconds=seconds
-            )
-            self._fill()
-            self._notify(None)
-        self._call_back()
 
     def in_flight(self) -> list[tuple[Link, list[tuple[int, Job]]]]:
         """The tasks that were sent to workers and have no result, by their links, in order."""
@@ -813,11 +341,9 @@ class Engine(Handover):
             interrupts.raise_pending()
         return running
 
-    @property
-    def links(self) -> list[Link]:
-        """The connected links, in the order of their workers."""
-        with self._lock:
-            return sorted(self._links.values(), key=lambda link: link.index)
+    def _lend_anew(self) -> None:
+        """Have modules that have changed sent again to the workers that ask for them."""
+        self._lender.look(self._lock, self._links.values)
 
     # the end
 
@@ -831,14 +357,14 @@ class Engine(Handover):
             error = KernelEndedError(reason)
             self._fail(self._dispatcher.take_all(), error)
             self.timers.fail(error)
-            for link in (*self._links.values(), *self._limbo):
+            for link in (*self._links.values(), *self._crew.limbo):
                 self._fail((*link.inflight.values(), *link.pinned), error)
                 link.inflight.clear()
                 link.pinned.clear()
                 if not link.lost:
                     self._say_goodbye(link)
                     self._forget(link)
-            self._limbo.clear()
+            self._crew.limbo.clear()
             self._notify(None)
             self._ring()
             self._unpark()
@@ -849,12 +375,6 @@ class Engine(Handover):
         self.timers.join()
         self._callbacks.end()
         self._close_unused()
-
-    def _say_goodbye(self, link: Link) -> None:
-        try:
-            link.stream.send(link.stream.connection.send(Kind.GOODBYE))
-        except (OSError, ProtocolError):
-            pass  # it is gone already
 
     def leave_behind(self) -> None:
         """Make the engine unusable in a forked child: its sockets belong to the parent."""
