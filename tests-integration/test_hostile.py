@@ -46,7 +46,7 @@ if not os.fork():
     "a daemon": """
 if not os.fork():
     os.setsid()
-    if not os.fork(): time.sleep(600)
+    if not os.fork(): time.sleep(2)
     os._exit(0)""",
     "threads that print for ever": """
 def chat():

@@ -442,9 +442,12 @@ def check_kernel() -> Kernel:
     """
     kernel = current_kernel()
     if kernel is None:
+        # Who did make one, and then forked or ended it, would wonder.
+        last = _context.get() or _process_kernel
+        why = "" if last is None else f" ({last._engine.ended})"
         raise NoKernelError(
-            "there is no current kernel. Make one by farm.make_kernel(), which uses this machine, "
-            "or start servers (farm-server 127.0.0.1:11111) and name them: "
+            f"there is no current kernel{why}. Make one by farm.make_kernel(), which uses this "
+            "machine, or start servers (farm-server 127.0.0.1:11111) and name them: "
             'farm.make_kernel(["127.0.0.1:11111"])'
         )
     return kernel
