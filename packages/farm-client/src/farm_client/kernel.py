@@ -26,6 +26,7 @@ from farm_common.security import Authenticator, NoAuth
 from farm_common.shipping.tasks import Task
 
 from . import interrupts
+from .capacity import make_room
 from .channel import Channel
 from .engine import Engine
 from .executor import KernelExecutor
@@ -297,6 +298,7 @@ class Kernel:
         try:
             counting = [functools.partial(site.count_workers, deadline) for site in sites]
             counts = _at_once(counting, give_up)
+            make_room(sum(counts))
             ranges, start = [], self._next_index
             for count in counts:
                 ranges.append(range(start, start + count))

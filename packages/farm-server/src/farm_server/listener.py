@@ -40,6 +40,7 @@ from .child import Child
 from .endpoint import Endpoint
 from .exits import Exits, MemoryKills, describe
 from .kills import Kills
+from .limits import advice
 from .overtime import Overtime
 from .peer import may_connect, peer_name, peer_uid
 from .processes import Processes
@@ -283,7 +284,7 @@ class Listener:
                 return
             except OSError as error:
                 # Out of descriptors: to try again at once would be all that this process does.
-                log.error("cannot accept connections: %s", error)
+                log.error("cannot accept connections: %s", advice(error))
                 self._selector.unregister(endpoint.sock)
                 self.timers.after(_PAUSE, lambda: self._resume(endpoint))
                 return
@@ -460,9 +461,10 @@ class Listener:
         )
 
     def _cannot_start(self, arrival: Arrival, slot: Slot, error: OSError) -> None:
-        log.error("cannot start a session: %s", error)
+        why = advice(error)
+        log.error("cannot start a session: %s", why)
         self._board.give_back(slot)
-        self._refuse(arrival, Refusal("busy", f"the server cannot start a process: {error}"))
+        self._refuse(arrival, Refusal("busy", f"the server cannot start a process: {why}"))
 
     def _foreign(self, own: Arrival, pipe: socket.socket) -> Iterator[Closable]:
         """What is open here and not for a new session."""
