@@ -24,6 +24,8 @@ import farm_client as farm
 
 # What the sessions for chaos use, too, and they are no tests.
 sys.path.append(str(Path(__file__).parent / "faults"))
+import census as census_
+import deaths as deaths_
 import fault_proxy
 
 BOUND = 30.0
@@ -271,6 +273,18 @@ def faulty():
     yield make_
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def census():
+    """What processes have: memory, descriptors, children."""
+    return census_
+
+
+@pytest.fixture
+def deaths():
+    """Clients that die, and connections that come and go."""
+    return deaths_
 
 
 def pytest_generate_tests(metafunc):

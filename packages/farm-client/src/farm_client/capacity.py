@@ -55,9 +55,9 @@ def make_room(connections: int) -> None:
         return  # it may do
     most = soft if hard == resource.RLIM_INFINITY else hard
     raise KernelCreationError(
-        f"{connections} connections to workers need about {needed} open files, and this process may "
-        f"have {most}: raise its hard limit (ulimit -Hn, or LimitNOFILE= of a systemd unit), or "
-        "use fewer workers (?workers=N)"
+        f"{connections} connections to workers need about {needed} open files, and this process "
+        f"may have {most}: raise its hard limit (ulimit -Hn, or LimitNOFILE= of a systemd unit), "
+        "or use fewer workers (?workers=N)"
     )
 
 
