@@ -208,11 +208,13 @@ class FaultProxy:
         self.down(**what)
 
     def heal(self) -> None:
-        """From now on nothing is to happen; what has vanished stays so."""
+        """From now on nothing is to happen; who was ignored is reset, what vanished stays so."""
 
         def act() -> None:
             self._up = self._down = Fault()
             self._paused = False
+            while self._mute:
+                _break(self._mute.pop())
 
         self._order(act)
         self.accept()
@@ -413,8 +415,8 @@ class FaultProxy:
         for sock in (link.client, link.server):
             self._watch(sock, 0, link)
             self._masks.pop(sock, None)
-            if reset and sock.family != socket.AF_UNIX:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            if reset:
+                _break(sock)
             sock.close()
 
     # connections
@@ -452,9 +454,7 @@ class FaultProxy:
         if self._arrivals == "ignore":
             self._mute.append(client)
         elif self._arrivals == "slam":
-            if not self._path:
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            client.close()
+            _break(client)
         else:
             self._join(client)
 
@@ -469,6 +469,13 @@ class FaultProxy:
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._links.append(_Link(self.connections, self._seed, client, server))
+
+
+def _break(sock: socket.socket) -> None:
+    """Close a socket so that the other end has an error, where there is such a thing."""
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    sock.close()
 
 
 def _dial(address: str) -> socket.socket:
