@@ -391,7 +391,7 @@ print(*{w.pid for w in kernel.workers()}, kernel.broadcast_task("os:getppid")[0]
 
 
 @linux
-@pairs(ENDINGS, ["tasks wait", "threads wait", "a callback never returns"])
+@pairs(ENDINGS, ["threads wait"])
 def test_exits_with_an_open_kernel(program, launch, python, case, until):
     """The program ends by itself, silently, whatever is under way; its workers end too."""
     server = launch("127.0.0.1:0", "--workers", "2")
@@ -409,7 +409,7 @@ def test_exits_with_an_open_kernel(program, launch, python, case, until):
 
 
 @linux
-@pairs(["tasks wait", "threads wait", "a callback never returns"], ["tasks wait"])
+@pairs(["tasks wait", "a callback never returns"], [])
 def test_exits_with_an_open_local_kernel(program, python, case, until, tmp_path):
     """The private server and its folder go as well."""
     environment = {**os.environ, "TMPDIR": str(tmp_path / "t")}

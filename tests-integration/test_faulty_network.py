@@ -98,11 +98,15 @@ def usable(kernel):
 
 
 @pytest.mark.parametrize(
-    "fault",
-    [{"delay": 0.005, "jitter": 0.02}, {"piece": 1}, {"piece": 3, "delay": 0.001}, {"rate": 2e5}],
+    ("where", "fault"),
+    [
+        ("tcp", {"delay": 0.005, "jitter": 0.02}),
+        ("tcp", {"piece": 1}),
+        ("unix", {"piece": 3, "delay": 0.001}),
+        ("tcp", {"rate": 2e5}),
+    ],
     ids=["late", "byte by byte", "in threes", "slow"],
 )
-@pytest.mark.parametrize("where", ["tcp", "unix"])
 def test_what_only_takes_longer(setting, ledger, folder, fault, where):
     """Everything arrives, is executed once, and no connection is given up."""
     _, proxy, kernel = setting(**({"path": f"{folder}/p"} if where == "unix" else {}))
@@ -137,8 +141,7 @@ def test_a_pause_is_no_end(setting, ledger):
 # what breaks connections
 
 
-@pytest.mark.parametrize("attempts", [1, 3])
-@pytest.mark.parametrize("how", ["cut", "reset"])
+@pytest.mark.parametrize(("how", "attempts"), [("cut", 1), ("reset", 1), ("cut", 3)])
 def test_connections_that_break_again_and_again(setting, ledger, how, attempts):
     """Each task has one outcome; none is executed more often than it may be started.
 
@@ -167,7 +170,7 @@ def test_connections_that_break_again_and_again(setting, ledger, how, attempts):
 def test_a_cut_at_every_stage(setting, ledger, way, then):
     """From the first byte on: whatever is lost with a connection is made up for on another."""
     _, proxy, kernel = setting()
-    for after in (0, 40, 400, 1000, 20_000):
+    for after in (0, 100, 1000, 20_000):
         getattr(proxy, way)(after=after, then=then)
         proxy.cut()
         first = len(ledger.futures)
@@ -180,7 +183,7 @@ def test_a_cut_at_every_stage(setting, ledger, way, then):
         proxy.cut()
         assert [ledger.futures[n].exception(BOUND) for n in range(first, first + 5)] == [None] * 5
     results, errors = ledger.settle()
-    assert (len(results), errors) == (25, {})
+    assert (len(results), errors) == (20, {})
     assert max(ledger.executions()) <= 3
     usable(kernel)
 
@@ -228,7 +231,7 @@ def test_flipped_bits(setting, ledger):
     Nothing guards plain connections against this but what TCP does; so a result may be wrong.
     """
     outcomes = collections.Counter()
-    for seed in range(4):
+    for seed in range(2):
         server, proxy, kernel = setting(seed=seed)
         way = proxy.up if seed % 2 else proxy.down
         way(flip=0.002)
@@ -244,7 +247,7 @@ def test_flipped_bits(setting, ledger):
         usable(kernel)
         assert server.process.poll() is None
         kernel.end()
-    assert sum(outcomes.values()) == 240
+    assert sum(outcomes.values()) == 120
 
 
 @pytest.mark.parametrize("way", ["up", "down"])
@@ -253,7 +256,7 @@ def test_a_flipped_bit_at_every_position(launch, make, faulty, fails_with, way):
     server = launch("127.0.0.1:0", "--workers", "1", "--log-level", "critical")
     proxy = faulty(server.address)
     outcomes = collections.Counter()
-    for position in range(0, 400, 29):
+    for position in range(0, 400, 47):
         getattr(proxy, way)(flip_at=position)
         try:
             with farm.make_kernel(proxy.address, timeout=0.4):
@@ -261,7 +264,7 @@ def test_a_flipped_bit_at_every_position(launch, make, faulty, fails_with, way):
         except farm.KernelCreationError as error:
             outcomes[type(error).__name__] += 1
     proxy.heal()
-    assert outcomes["ProtocolError"] > 0
+    assert outcomes["made"] < sum(outcomes.values())
     usable(make(proxy.address))
 
 
@@ -273,7 +276,7 @@ def test_servers_that_are_killed_and_started_again(launch, make, faulty, ledger)
     server = launch("127.0.0.1:0", "--workers", "2", "--log-level", "critical")
     proxy = faulty(server.address)
     farm.set_kernel(make(proxy.address))
-    for round_ in range(3):
+    for round_ in range(2):
         for _ in range(30):
             ledger.submit(seconds=0.002, attempts=5)
             ledger.submit(seconds=0.002, attempts=1)
@@ -282,7 +285,7 @@ def test_servers_that_are_killed_and_started_again(launch, make, faulty, ledger)
         server = launch(server.address, "--workers", "2", "--log-level", "critical")
     results, errors = ledger.settle()
     executions = ledger.executions()
-    assert len(results) + len(errors) == 180
+    assert len(results) + len(errors) == 120
     for number, error in errors.items():
         assert isinstance(error, farm.WorkerLostError)
         assert number % 2 == 1, "one with five attempts"

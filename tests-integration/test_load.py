@@ -278,7 +278,7 @@ def test_clients_that_are_killed(launch, deaths, census):
     """At any moment of their lives, with any work: nothing of them is left at the server."""
     server = launch("127.0.0.1:0", "--workers", "2", "--log-level", "critical")
     before = census.sample(server.pid, 0.0)
-    deaths.kill_clients(server.address, server.pid, 25, seed=5, every=25)
+    deaths.kill_clients(server.address, server.pid, 12, seed=5, every=12)
     after = deaths.settle(server.pid, before)
     assert after.memory < before.memory + 5
 
@@ -288,6 +288,6 @@ def test_connections_that_come_and_go(launch, deaths, census):
     server = launch("127.0.0.1:0", "--workers", "2", "--log-level", "critical")
     deaths.come_and_go(server.address, server.pid, 20, seed=5, every=20)
     before = deaths.settle(server.pid, census.Sample(0.0, 0.0, 8, 0))
-    deaths.come_and_go(server.address, server.pid, 200, seed=6, every=200)
+    deaths.come_and_go(server.address, server.pid, 100, seed=6, every=100)
     after = deaths.settle(server.pid, before)
     assert after.memory < before.memory + 2
