@@ -25,6 +25,8 @@ os.environ["PATH"] = os.pathsep.join(
         *(str(path) for path in sorted(PYENV.glob("versions/*/bin"))),
     ]
 )
+# What is tested is what was installed.
+os.environ.pop("PYTHONPATH", None)
 WANTED = {
     **{version: f"python{version}" for version in DECLARED},
     **{f"pypy{version}": f"pypy{version}" for version in DECLARED},
@@ -135,10 +137,38 @@ def install_everywhere(session: nox.Session) -> dict[str, str]:
     return {"FARM_PYTHONS": json.dumps(pythons)}
 
 
+def install_earlier(session: nox.Session) -> dict[str, str]:
+    """Build and install the wheels of earlier states of farm, which this one must work with.
+
+    Returns:
+        What tests-integration is told by FARM_EARLIER, as for FARM_PYTHONS. What ci/earlier.json
+        names and this clone's history does not have is left out, and said so.
+    """
+    home = Path(session.virtualenv.location) / "earlier"
+    pythons = {}
+    for name, commit in json.loads((ROOT / "ci" / "earlier.json").read_text()).items():
+        folder = home / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        archive = str(folder / "tree.tar")
+        git = ["git", "archive", "--output", archive, commit, "packages"]
+        if session.run(*git, external=True, success_codes=range(256), silent=True):
+            session.warn(f"no earlier farm {name!r}: this clone does not have {commit}")
+            continue
+        shutil.unpack_archive(archive, folder)
+        for package in PACKAGES:
+            session.run("uv", "build", "--quiet", "--wheel", "--out-dir", str(folder / "wheels"),
+                        str(folder / package))  # fmt: skip
+        session.run("uv", "venv", "--quiet", "--python", FOUND[DEFAULT], str(folder / "venv"))
+        pythons[name] = str(folder / "venv" / "bin" / "python")
+        install_wheels(session, pythons[name], folder / "wheels", "--reinstall")
+    return {"FARM_EARLIER": json.dumps(pythons)}
+
+
 @nox.session(python=DEFAULT)
 def integration(session: nox.Session) -> None:
     """The built wheels and real processes, with every interpreter found at the other end."""
-    environment = install_everywhere(session)
+    environment = {**install_everywhere(session), **install_earlier(session)}
     session.run("pytest", *(session.posargs or ["tests-integration"]), env=environment)
 
 

@@ -1,7 +1,7 @@
 """What the tests of the whole share: servers as processes, kernels, and other interpreters.
 
 FARM_PYTHONS is a JSON object from the name of each interpreter to a Python that has the wheels;
-without it there is this one.
+without it there is this one. FARM_EARLIER is the same for earlier states of farm.
 """
 
 import contextlib
@@ -31,6 +31,7 @@ import fault_proxy
 BOUND = 30.0
 
 PYTHONS = json.loads(os.environ.get("FARM_PYTHONS", "{}")) or {"this": sys.executable}
+EARLIER = json.loads(os.environ.get("FARM_EARLIER", "{}"))
 
 
 class Launched:
@@ -288,7 +289,9 @@ def deaths():
 
 
 def pytest_generate_tests(metafunc):
-    """`peer` is each of the other interpreters, by name and path."""
+    """`peer` is each of the other interpreters, `earlier` one with each of the earlier farms."""
+    if "earlier" in metafunc.fixturenames:
+        metafunc.parametrize("earlier", EARLIER.values(), ids=EARLIER.keys())
     if "peer" in metafunc.fixturenames:
         others = {name: path for name, path in PYTHONS.items() if path != sys.executable}
         metafunc.parametrize("peer", others.values(), ids=others.keys())

@@ -1,6 +1,8 @@
 """What the documentation shows and Sphinx's doctest cannot run: commands, and programs in files."""
 
+import configparser
 import importlib.util
+import os
 import re
 import shlex
 import subprocess
@@ -137,3 +139,117 @@ def test_addresses_that_others_reach_are_refused():
     """As the page on security says: an open address needs insecure=True or auth=."""
     with pytest.raises(farm.UnsupportedError, match="--insecure"):
         start_server("0.0.0.0:0", background=True)
+
+
+def commands(folder):
+    """A PATH on which farm-server and python are this interpreter's, before everything else."""
+    for name, module in (("farm-server", "-m farm_server"), ("python", "")):
+        command = folder / name
+        command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {module} "$@"\n')
+        command.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def test_numpy():
+    """The programs of the page on NumPy run as they stand, one after the other."""
+    pytest.importorskip("numpy")
+    source = "\n".join(programs("how-to/numpy.md"))
+    source += "print(total, len(roots), bool((ordered[1:] >= ordered[:-1]).all()))\n"
+    source += "print(len(smoothed), set(map(float, sums)))\n"
+    done = python("-", input=source)
+    assert done.stderr == ""
+    assert done.stdout == "499999500000.0 1000000 True\n1000000 {10000.0}\n"
+
+
+def test_notebook(tmp_path):
+    """The cells of the page on notebooks run in their order; only the addresses are others."""
+    cells = programs("how-to/jupyter.md")
+    with start_server(f"unix://{tmp_path}/a/socket", workers=1, background=True) as server:
+        source = "\n".join(cells).replace(
+            '["10.0.0.7:11111", "10.0.0.8:11111"]', repr(server.address)
+        )
+        source = source.replace("    ...\n", "    return seed\n")
+        source += "print(kernel is farm.current_kernel(), sum(results))\n"
+        script = tmp_path / "cells.py"
+        script.write_text(source)
+        done = python(str(script))
+    assert (done.stdout, done.stderr) == ("True 499500\n", "")
+
+
+def test_pypy_workers(tmp_path, peer):
+    """The program of the page on PyPy runs with any interpreter there, and says which it is."""
+    (source,) = programs("how-to/pypy-workers.md")
+    assert "python=pypy3" in source
+    script = tmp_path / "program.py"
+    script.write_text(source.replace("python=pypy3", f"python={peer}").replace("10_000", "1_000"))
+    done = python(str(script))
+    assert done.stderr == ""
+    assert re.fullmatch(r"(PyPy|CPython) \[178, 178, 178, 178\]\n", done.stdout, re.IGNORECASE)
+
+
+def test_systemd(tmp_path):
+    """The unit is well-formed, and its command starts a server that SIGTERM ends."""
+    text = (DOCS / "how-to/systemd.md").read_text(encoding="utf-8")
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str
+    unit.read_string(re.search(r"```ini\n(.*?)```", text, re.DOTALL)[1])
+    assert set(unit) == {"DEFAULT", "Unit", "Service", "Install"}
+    program, *options = shlex.split(unit["Service"]["ExecStart"].replace("%t", str(tmp_path)))
+    assert program == "%h/farm-venv/bin/farm-server"
+    command = [sys.executable, "-m", "farm_server", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            address = process.stdout.readline().split()[-1]
+            assert address == f"unix://{tmp_path}/farm/farm.sock"
+            assert farm_admin.status(address).workers == 8
+            process.terminate()
+            assert process.wait(BOUND) == 0
+        finally:
+            process.kill()
+
+
+def test_slurm(tmp_path):
+    """The job starts a server a node, the program finds all, and at its end nothing is left."""
+    text = (DOCS / "how-to/slurm.md").read_text(encoding="utf-8")
+    (tmp_path / "job.sh").write_text(re.search(r"```bash\n(.*?)```", text, re.DOTALL)[1])
+    (program,) = programs("how-to/slurm.md")
+    (tmp_path / "program.py").write_text(program)
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    path = commands(bin_)
+    # What Slurm does: the command on each node, and all are ended when it is told to end.
+    (bin_ / "srun").write_text(
+        '#!/bin/bash\ntrap "kill \\$(jobs -p)" TERM\n'
+        'for node in 0 1; do SLURM_PROCID=$node "$@" & done\nwait\nwait\n'
+    )
+    (bin_ / "srun").chmod(0o755)
+    (bin_ / "hostname").write_text("#!/bin/sh\necho 127.0.0.1\n")
+    (bin_ / "hostname").chmod(0o755)
+    environment = {
+        **os.environ,
+        "PATH": path,
+        "SLURM_JOB_ID": "7",
+        "SLURM_NNODES": "2",
+        "SLURM_CPUS_PER_TASK": "2",
+    }
+    done = subprocess.run(
+        ["bash", "job.sh"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+    )
+    assert done.stdout.replace("farm-server ready", "\nfarm-server ready").count("ready") == 2
+    assert "4 workers\n999999\n" in done.stdout
+    assert not (tmp_path / "farm-7").exists()
+
+
+def test_stuck(capfd):
+    """What the page on debugging has a stuck task print comes here, with its line."""
+    (source,) = programs("how-to/debug-a-task.md")
+    source = source.replace("later(10)", "later(0.1)").replace("1e6", "0.5")
+    source += "import farm_client as farm\n"
+    source += "with farm.make_kernel('local?workers=1'): farm.force(farm.future(stuck))\n"
+    done = python("-c", source)
+    assert "in stuck" in done.stderr + done.stdout

@@ -1,10 +1,19 @@
-"""Clients and servers of different Python versions and implementations, both ways round.
+"""Clients and servers of different Pythons and of different farms, both ways round.
 
-With only one interpreter there are no peers, and these tests are skipped.
+With only one interpreter there are no peers, and without the history of the repository no earlier
+farms; these tests are skipped then.
 """
 
 import json
+import os
 import platform
+import shutil
+from pathlib import Path
+
+import pytest
+
+import farm_client as farm
+import farm_common
 
 BOUND = 30.0
 
@@ -137,3 +146,70 @@ def test_a_local_server_of_another_interpreter(make, peer):
     kernel = make(f"local?workers=1&python={peer}")
     (there,) = kernel.broadcast_task("sys:version_info.__getitem__", slice(0, 3))
     assert ".".join(map(str, there)) == kernel.workers()[0].python_version
+
+
+def test_this_client_and_an_earlier_server(run, launch, earlier):
+    """All that was there then works."""
+    server = launch("127.0.0.1:0", "--workers", "1", python=earlier)
+    check(run(PROGRAM, server.address))
+
+
+def test_an_earlier_client_and_this_server(run, launch, earlier):
+    """The reverse."""
+    server = launch("127.0.0.1:0", "--workers", "1")
+    check(run(PROGRAM, server.address, python=earlier))
+
+
+def test_what_an_earlier_server_cannot_do_is_said(launch, make, earlier):
+    """A time limit that the server knows nothing of is refused, rather than ignored."""
+    server = launch("127.0.0.1:0", "--workers", "1", python=earlier)
+    with make(server.address):
+        with farm.task_options(timeout=1), pytest.raises(farm.UnsupportedError, match="upgrade"):
+            farm.future(abs, -1)
+        assert farm.force(farm.future(abs, -1)) == 1
+
+
+@pytest.fixture
+def later(tmp_path):
+    """Makes an environment in which farm speaks other versions of the protocol."""
+
+    def later_(low, high):
+        source = Path(farm_common.__file__).parent
+        copy = tmp_path / f"{low}-{high}" / "farm_common"
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        handshake = copy / "handshake.py"
+        text = handshake.read_text()
+        changed = text.replace("PROTOCOL_VERSIONS = (1, 1)", f"PROTOCOL_VERSIONS = ({low}, {high})")
+        assert changed != text
+        handshake.write_text(changed)
+        path = [str(copy.parent), os.environ.get("PYTHONPATH", "")]
+        return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+
+    return later_
+
+
+def test_a_later_farm_that_still_speaks_ours(run, launch, later):
+    """Of versions 1 and 1 to 2, the two ends choose 1, whichever is the later."""
+    server = launch("127.0.0.1:0", "--workers", "1", env=later(1, 2))
+    check(run(PROGRAM, server.address))
+    server = launch("127.0.0.1:0", "--workers", "1")
+    check(run(PROGRAM, server.address, env=later(1, 3)))
+
+
+def test_a_later_farm_that_does_not(run, launch, later, make):
+    """Versions 1 and 2 refuse each other at once; the error has both, and says what to upgrade."""
+    server = launch("127.0.0.1:0", "--workers", "1", env=later(2, 3))
+    with pytest.raises(farm.IncompatibleVersionError, match=r"2.*upgrade farm on this side"):
+        make(server.address, timeout=BOUND)
+    server = launch("127.0.0.1:0", "--workers", "1")
+    program = """
+        import sys
+        import farm_client as farm
+        try:
+            farm.make_kernel(sys.argv[1], timeout=30)
+        except farm.IncompatibleVersionError as error:
+            print(error)
+    """
+    said = run(program, server.address, env=later(2, 4)).stdout
+    assert "upgrade" in said
+    assert "on this side" not in said
