@@ -17,6 +17,9 @@ import farm_client as farm
 
 BOUND = 60.0
 
+#: What a worker may grow by, in MB: some frames, and where nobody counts references, garbage.
+ROOM = 120 if sys.implementation.name == "pypy" else 40
+
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
 
 
@@ -173,14 +176,14 @@ def test_a_client_that_does_not_read(launch, make, watch, until):
             with watch(pid, server.pid) as watched:
                 for _ in range(100):
                     assert call(other, "time:sleep", 0.01) is None
-            assert watched.growth(pid) < 30
+            assert watched.growth(pid) < ROOM
             assert watched.growth(server.pid) < 10
             client.send_signal(signal.SIGCONT)
             client.stdin.write("\n")
             client.stdin.flush()
             with watch(pid) as watched:
                 assert client.stdout.readline() == f"{100_000 * 2000}\n"
-            assert watched.growth(pid) < 30
+            assert watched.growth(pid) < ROOM
         finally:
             client.kill()
 
@@ -211,7 +214,7 @@ def test_a_worker_that_is_slow(launch, make, watch, faulty):
             assert channel.receive() == len(data)
             # One runs, one is being read, and the rest is in the system's buffers.
             assert proxy.passed()[0] - before < (done + 12) * len(data)
-    assert watched.growth(pid) < 40
+    assert watched.growth(pid) < ROOM
     assert watched.growth(server.pid) < 10
 
 
@@ -267,7 +270,7 @@ def test_a_slow_network(launch, make, watch, faulty, slow):
         for _ in range(20):
             assert channel.receive() == (data if slow == "up" else bytes(len(data)))
         thread.join(BOUND)
-    assert watched.growth(pid) < 30
+    assert watched.growth(pid) < ROOM
     assert watched.growth(server.pid) < 10
 
 
