@@ -25,6 +25,8 @@ os.environ["PATH"] = os.pathsep.join(
         *(str(path) for path in sorted(PYENV.glob("versions/*/bin"))),
     ]
 )
+# What later Debians have, see ci/root; by the names that tests know the interpreters by.
+ROOTS = {"sid": {"3.14": "python3.14", "3.15": "python3.15", "pypy3.11": "pypy3"}}
 # What is tested is what was installed.
 os.environ.pop("PYTHONPATH", None)
 WANTED = {
@@ -137,6 +139,36 @@ def install_everywhere(session: nox.Session) -> dict[str, str]:
     return {"FARM_PYTHONS": json.dumps(pythons)}
 
 
+def install_in_roots(session: nox.Session, wheels: Path) -> dict[str, str]:
+    """Install wheels for the interpreters of later Debians; return these as programs to run."""
+    pythons = {}
+    for suite, commands in ROOTS.items():
+        made = session.run("ci/root", suite, *commands.values(), external=True, silent=True)
+        folder = str(made).strip().splitlines()[-1]
+        for name, command in commands.items():
+            home = Path(session.virtualenv.location) / "peers" / name
+            target = home / "site-packages"
+            shutil.rmtree(home, ignore_errors=True)
+            target.mkdir(parents=True)
+            install = ["uv", "pip", "install", "--quiet", "--target", str(target)]
+            install += ["--python", FOUND[DEFAULT], "--python-version", name.replace("pypy", "")]
+            built = [str(wheel) for wheel in wheels.glob("*.whl") if "farm_gss" not in wheel.name]
+            session.run(*install, *built)
+            session.run(*install, "--no-deps", *map(str, wheels.glob("farm_gss*.whl")))
+            if "pypy" not in name:  # without a wheel, tests of arrays are skipped
+                numpy = [*install, "--only-binary", ":all:", "numpy"]
+                session.run(*numpy, success_codes=range(256), silent=True)
+            python = home / "python"
+            python.write_text(
+                "#!/bin/sh\n"
+                f"export FARM_ROOT_PLACES={ROOT} PYTHONPATH={target} PYTHONDONTWRITEBYTECODE=1\n"
+                f'exec {ROOT}/ci/root --run {folder} {command} "$@"\n'
+            )
+            python.chmod(0o755)
+            pythons[name] = str(python)
+    return pythons
+
+
 def install_earlier(session: nox.Session) -> dict[str, str]:
     """Build and install the wheels of earlier states of farm, which this one must work with.
 
@@ -174,9 +206,18 @@ def integration(session: nox.Session) -> None:
 
 @nox.session(python=DEFAULT)
 def matrix(session: nox.Session) -> None:
-    """The corpus of shipping from every interpreter to every other; --write keeps the tables."""
+    """The corpus of shipping from every interpreter to every other; --write keeps the tables.
+
+    With --full also those that this system has no packages of: they are installed into folders, see
+    ci/root, which takes root and some minutes.
+    """
     options = list(session.posargs)
     environment = {**install_everywhere(session), "FARM_MATRIX": "all"}
+    if "--full" in options:
+        options.remove("--full")
+        wheels = Path(session.virtualenv.location) / "wheels"
+        pythons = {**json.loads(environment["FARM_PYTHONS"]), **install_in_roots(session, wheels)}
+        environment["FARM_PYTHONS"] = json.dumps(pythons)
     if "--write" in options:
         options.remove("--write")
         environment["FARM_MATRIX_WRITE"] = str(ROOT / "docs" / "reference" / "shipping-matrix.md")

@@ -1,7 +1,9 @@
 """The cognates on real workers, ground against Python's own functions for sequences."""
 
+import contextlib
 import functools
 import itertools
+import multiprocessing
 import operator
 import os
 import signal
@@ -9,6 +11,7 @@ import sys
 import threading
 import time
 from array import array
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -42,18 +45,22 @@ def sequences(draw):
     return list(kind(values)), lambda: kind(values)
 
 
-@pytest.fixture(params=["local", "tcp"], scope="module")
+@pytest.fixture(params=["local", "tcp", "processes"], scope="module")
 def cruncher(request, address):
-    """A kernel of two workers, of a private server or over TCP; the current one."""
+    """A kernel of two workers, of a private server, over TCP, or of a pool; the current one."""
     try:
         import numpy as np  # noqa: F401 (so that `sequences` has some of its arrays)
     except ImportError:
         pass
     farm.set_kernel(None)
-    place = address if request.param == "tcp" else "local?workers=2"
-    kernel = farm.make_kernel(place, timeout=BOUND)
-    yield kernel
-    kernel.end()
+    with contextlib.ExitStack() as stack:
+        place = address if request.param == "tcp" else "local?workers=2"
+        if request.param == "processes":
+            context = multiprocessing.get_context("spawn")
+            place = stack.enter_context(ProcessPoolExecutor(2, mp_context=context))
+        kernel = farm.make_kernel(place, timeout=BOUND)
+        stack.callback(kernel.end)
+        yield kernel
 
 
 def rest(kernel):

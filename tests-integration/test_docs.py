@@ -5,6 +5,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -253,3 +254,40 @@ def test_stuck(capfd):
     source += "with farm.make_kernel('local?workers=1'): farm.force(farm.future(stuck))\n"
     done = python("-c", source)
     assert "in stuck" in done.stderr + done.stdout
+
+
+MPIRUN = [
+    *("mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "3"),
+    *(sys.executable, "-m", "mpi4py.futures"),
+]
+
+
+class TestForeignExecutors:
+    """The programs of the page on executors, over a process pool, Dask and MPI."""
+
+    @pytest.mark.parametrize(
+        ("number", "needs", "command", "output"),
+        [
+            (0, "concurrent.futures", [sys.executable], "element 2 ZeroDivisionError('"),
+            (1, "distributed", [sys.executable], "499500\n"),
+            (
+                2,
+                "mpi4py",
+                MPIRUN,
+                "2 [1, 2, 3]\n",
+            ),
+        ],
+    )
+    def test_program(self, tmp_path, number, needs, command, output):
+        """It prints what it should."""
+        pytest.importorskip(needs)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        found = shutil.which(command[0], path=path)
+        if found is None:
+            pytest.skip(f"there is no {command[0]}")
+        script = tmp_path / "program.py"
+        script.write_text(programs("how-to/foreign-executors.md")[number], encoding="utf-8")
+        done = subprocess.run(
+            [found, *command[1:], str(script)], capture_output=True, text=True, timeout=BOUND
+        )
+        assert (done.stdout[: len(output)], done.returncode) == (output, 0), done.stderr

@@ -15,9 +15,10 @@ from farm_common.deadline import Deadline
 from farm_common.frames import Flag, Kind
 from farm_common.handshake import ServerHello
 from farm_common.interpreter import hello_fields
-from farm_common.kills import pack_killed, unpack_kill
+from farm_common.kills import KILLED, pack_killed, unpack_kill
 from farm_common.security import NoAuth
 from farm_common.shipping import SharedStore, load_function, pack, pack_exception, unpack
+from farm_common.shipping.interruptions import pack_interruption
 from farm_common.shipping.modules import unpack_changes, unpack_module
 from farm_common.shipping.shared import _attach  # noqa: F401 (what pickles name)
 from farm_common.stream import server_handshake
@@ -81,6 +82,7 @@ class PaperServer:
         kills: The KILL frames that came, unpacked.
         kill: Answers a KILL: given what it asks for, returns the bodies of the answers.
         killed: What the next tasks end of that wait: the bodies of ERROR frames, by their keys.
+        waiting: The tasks that wait: their ids and keys by the id of their session.
     """
 
     die = Die
@@ -103,6 +105,7 @@ class PaperServer:
         self.kills = []
         self.kill = lambda sessions, dry_run: [pack_killed({})]
         self.killed = {}
+        self.waiting = {}
         self._lock = threading.Lock()
         self._open = set()
         self._closed = False
@@ -137,6 +140,18 @@ class PaperServer:
                     sock.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     pass
+
+    def kill_what_waits(self, sessions, dry_run):
+        """For `kill`: do as servers do, with tasks that wait."""
+        tasks = {}
+        for session, spans in sessions.items():
+            ident, key = self.waiting.get(session, (None, None))
+            if any(ident is not None and first <= ident <= last for first, last in spans):
+                tasks[session] = ident
+                if not dry_run:
+                    self.killed[key] = pack_interruption(KILLED, 1.0, None)
+                    self.events[key].set()
+        return [pack_killed(tasks)]
 
     def tasks(self):
         """How many tasks the workers received, by worker."""
@@ -269,6 +284,7 @@ class PaperWorker:
         else:
             batch = [content]
         for ident, (args, keywords) in enumerate(batch, frame.ident):
+            self.ident = ident
             try:
                 value = self.call(function, args, keywords)
             except Die:
@@ -318,12 +334,14 @@ class PaperWorker:
     def wait(self, key):
         server = self.server
         self.flush()
+        server.waiting[self.session.hex()] = self.ident, key
         server.started[key].set()
         event = server.events[key]
         if server._closed:  # `close` sets the events that there are
             raise Die
         if not event.wait(BOUND):
             raise TimeoutError(key)
+        server.waiting.pop(self.session.hex())
         if server._closed:
             raise Die
         if key in server.killed:

@@ -56,6 +56,16 @@ class TestPace:
         assert len(made) < 20 * workers + 40
         assert time < 1.25 * 0.1 * count / workers + 3000
 
+    @pytest.mark.parametrize("timeout", [1e-3, 0.01, 0.1])
+    @pytest.mark.parametrize("overhead", [200.0, 100_000.0])
+    def test_a_time_limit(self, timeout, overhead):
+        """Parts are expected to take a quarter of it at most, on slow networks too."""
+        sizes = Pace()
+        sizes.limit(timeout)
+        _, made = simulate([10.0] * 50_000, 2, sizes, overhead)
+        assert max(made) * 10.0 <= timeout * 1e6 / 4
+        assert max(made) > 1
+
     @pytest.mark.parametrize("workers", [2, 8])
     @pytest.mark.parametrize("known", [True, False])
     def test_even_elements(self, workers, known):

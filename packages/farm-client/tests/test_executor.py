@@ -470,3 +470,20 @@ class TestShutdown:
             for thread in threads:
                 thread.join(20)
             assert all(future.done() for future in accepted)
+
+    def test_abandoning(self, connect, paper):
+        """Nothing waits any more: what runs is killed, the rest never runs, and all are told so."""
+        paper.workers = 1
+        paper.kill = paper.kill_what_waits
+        kernel = connect()
+        executor = kernel.executor()
+        running = executor.submit("paper:wait", "a")
+        waiting = executor.submit("paper:wait", "b")
+        assert paper.started["a"].wait(20)
+        executor._abandon()
+        assert "given up" in str(running.exception(0))
+        assert waiting.cancelled()
+        executor.shutdown()
+        assert kernel.executor().submit(abs, -1).result(20) == 1
+        assert "a" in paper.killed
+        assert not paper.started["b"].is_set()

@@ -7,7 +7,7 @@ import pytest
 
 import farm_client as farm
 from farm_client.future import Future
-from farm_client.kernel import _listed
+from farm_client.places import list_places
 from farm_common.address import parse_address
 from farm_common.frames import Kind
 
@@ -28,7 +28,7 @@ BOUND = 20.0
 )
 def test_one_address_or_many(given, expected):
     """A pair of a host and a port is one; every other iterable is many."""
-    assert _listed(given) == expected
+    assert list_places(given) == expected
 
 
 @pytest.mark.parametrize("bad", [3, None, 1.5, "nonsense", ("host", "port"), [""]])

@@ -559,7 +559,7 @@ class TestClear:
 
 class TestCtrlC:
     def test_gives_up_what_was_submitted(self, paper, connect, interrupt):
-        """What has not started never does; the tree is as it was, and the next call goes on."""
+        """What has not started never does; the tree is as it was, and the next call computes it."""
         paper.workers = 1
         kernel = connect()
         tree = farm.Ptree()
@@ -572,11 +572,12 @@ class TestCtrlC:
         paper.events["a"].set()
         assert farm.force(farm.future(abs, -1)) == 1
         assert not paper.started["b"].is_set()
+        assert not tree.is_computed("a")
         assert not tree.is_computed("b")
         paper.events["b"].set()
         paper.events["c"].set()
         assert tree.call("root") == ("a", "b", "c")
-        assert sum(paper.tasks().values()) == 1 + 3 + 1
+        assert sum(paper.tasks().values()) == 1 + 1 + 3 + 1
 
     def test_leaves_other_callers_alone(self, paper, connect, interrupt, aside):
         """They compute themselves what was given up."""

@@ -28,6 +28,7 @@ from farm_common.parts import (
     make_array,
     make_ndarray,
     pack_failures_by,
+    time_calls_by,
 )
 from farm_common.shipping import (
     Shared,
@@ -409,3 +410,54 @@ def test_who_packs_failures():
     assert report(failure) == (0, "KeyError: 'three'")
     MapPart(picky)([3])
     assert len(packed) == 1
+
+
+@pytest.mark.parametrize(
+    ("runner", "calls"),
+    [
+        (MapPart(operator.neg), 3),
+        (MapPart("operator:neg"), 3),
+        (EachPart(operator.neg), 3),
+        (CallPart(list), 3),
+        (ReducePart(operator.add), 2),
+        (ReducePart(operator.add, operator.neg), 5),
+        (FindPart(operator.not_), 3),
+        (MarkPart(operator.not_, operator.neg), 6),
+        (CountPart(operator.eq, item=2), 3),
+        (SortPart(operator.neg, reverse=False), 3),
+        (SortPart(None, reverse=False), 0),
+    ],
+)
+def test_each_call_is_timed(runner, calls):
+    """Where the time is limited, its clock begins anew at each call of the user's functions."""
+    expected = runner([1, 2, 3])
+    restarts = []
+    time_calls_by(lambda: functools.partial(restarts.append, 1))
+    try:
+        assert runner([1, 2, 3]) == expected
+        assert len(restarts) == calls
+        time_calls_by(lambda: None)  # this task's time is not limited
+        assert runner([1, 2, 3]) == expected
+    finally:
+        time_calls_by(None)
+    assert runner([1, 2, 3]) == expected
+    assert len(restarts) == calls
+
+
+def test_errors_of_timed_calls():
+    """Are as they would be otherwise, and the traceback begins at the user's function."""
+    skips = []
+
+    def pack(error, skip):
+        skips.append(skip)
+        return pack_exception(error, 5, skip)
+
+    pack_failures_by(pack)
+    time_calls_by(lambda: lambda: None)
+    try:
+        failure = MapPart(picky)([1, 3])
+    finally:
+        time_calls_by(None)
+        pack_failures_by(None)
+    assert report(failure) == (1, "KeyError: 'three'")
+    assert skips == [2]  # the part's and the clock's

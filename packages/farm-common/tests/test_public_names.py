@@ -30,6 +30,7 @@ PUBLIC = {
         Buffer Flag Frame FrameReader HEADER_SIZE IGNORABLE Kind MAX_BUFFERS NAMES PREAUTH_LIMIT
         Unreadable byte_view encode_frame
     """,
+    "farm_common.guest": "Seat introduce run",
     "farm_common.handshake": """
         ClientHello Hello MAGIC NEW_SESSION Offer PREAMBLE_SIZE PROTOCOL_VERSIONS Preamble Refusal
         SESSION_SIZE Select ServerHello check_magic common_version decode_json encode_json
@@ -42,7 +43,7 @@ PUBLIC = {
     "farm_common.parts": """
         MISSING CallPart ChainPart ChainTails CountPart EachPart EachTail Failure FindPart
         MapPart MapTails MarkPart ReducePart Runner SomePart SortPart make_array
-        make_ndarray pack_failures_by
+        make_ndarray pack_failures_by time_calls_by
     """,
     "farm_common.security": "Authenticator Layer NoAuth PlainLayer find_authenticator",
     "farm_common.shipping.interruptions": "Interruption pack_interruption unpack_interruption",

@@ -540,3 +540,25 @@ def test_a_worker_that_sends(client, monkeypatch):
     client.serve()
     assert set(seen) == {Slot.SENDING}
     assert client.words[Slot.STATE] == Slot.WORK
+
+
+def test_the_clock_of_a_limited_task(client, desk):
+    """Can be set back while such a task runs, and is no other task's."""
+    desk.keeper = client.worker.timekeeper
+
+    def part():
+        import sys
+
+        desk = sys.desk
+        before = desk.words[3]
+        restart = desk.keeper()
+        if restart is None:
+            return False
+        while desk.words[3] == before:  # its resolution may be low
+            restart()
+        return desk.words[3] > before
+
+    function = client.function(part)
+    send_limited(client, function, 1, 10.0)
+    client.task(function, 2)
+    assert results(client.serve()) == {1: True, 2: False}

@@ -30,6 +30,7 @@ class Crew:
         picky: Whether some worker cannot load our bytecode.
         special: Whether there were tasks whose options not every worker may meet.
         badge: Another object whenever workers come or go.
+        foreign: Whether some worker belongs to an executor of the user's.
     """
 
     def __init__(self, functions: FunctionTable) -> None:
@@ -40,6 +41,7 @@ class Crew:
         self.special = False
         self.badge = object()
         self._functions = functions
+        self.foreign = False
         self._dated = False  # whether some server cannot end a task whose time is up
 
     def join(self, link: Link) -> None:
@@ -56,6 +58,7 @@ class Crew:
     def _adapt(self) -> None:
         """Ship from now on for the workers that there are now."""
         self._dated = not all(link.kills for link in self.links.values())
+        self.foreign = any(link.foreign for link in self.links.values())
         same = [link.same_bytecode for link in self.links.values()]
         self.badge = object()
         if same:
@@ -119,8 +122,8 @@ class Crew:
             link = next(link for link in tagged if not link.can_run(demand))
         if demand.limited and not link.kills:
             return UnsupportedError(
-                f"{link.label} cannot end tasks whose time is up: upgrade farm-server there, or "
-                f"submit {function.name} without a timeout"
+                f"{link.label} cannot end tasks whose time is up: {link.remedy}, or submit "
+                f"{function.name} without a timeout"
             )
         if link.python_version < demand.minimum:
             newest = function.newest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Union
 
 from farm_common.connection import Happening
 from farm_common.errors import ProtocolError, SerializationError, TaskExecutionError
@@ -11,6 +11,7 @@ from farm_common.shipping import unpack, unpack_exception
 from farm_common.shipping.interruptions import unpack_interruption
 
 from .interruption import interruption
+from .lapse import Lapse
 from .link import Link
 from .output import Printer
 
@@ -27,12 +28,14 @@ class Decoder:
     def __init__(self, printer: Printer) -> None:
         self._printer = printer
 
-    def decode(self, link: Link, happening: Happening) -> Any:
+    def decode(self, link: Link, happening: Union[Happening, Lapse]) -> Any:
         """What a frame brings: a sequence of values, or an error; what was printed is shown.
 
         Raises:
             ProtocolError: A worker must not send such a frame.
         """
+        if isinstance(happening, Lapse):
+            return happening.error
         if not isinstance(happening, Frame):
             size = getattr(happening, "size", "unknown")
             return TaskExecutionError(

@@ -35,6 +35,7 @@ from .library import Library
 from .link import Link
 from .options import Options, current_options
 from .output import Printer
+from .reaper import Killer, Reaper
 from .timers import Timers
 from .traffic import Traffic
 
@@ -64,6 +65,7 @@ class Engine(Traffic):
             lock held; whoever takes care calls `recover`.
         printer: Shows the output of tasks.
         library: The modules that workers may be given.
+        killer: Asks servers to kill tasks.
     """
 
     def __init__(
@@ -71,10 +73,12 @@ class Engine(Traffic):
         on_loss: Callable[[Link, BaseException], None],
         printer: Printer,
         library: Library,
+        killer: Killer,
     ) -> None:
         super().__init__(on_loss, printer, library)
         self._functions = self._packer.functions
         self._submitted_at = 0.0
+        self._reaper = Reaper(self._lock, self._links.values, killer)
         self.timers = Timers(self)
         _engines.add(self)
 
@@ -123,6 +127,8 @@ class Engine(Traffic):
         try:
             now = perf_counter()
             hurry = now - self._submitted_at < _HURRY
+            if self._traces:
+                job.born = now
             if not hurry and now > self._library.due:
                 self._lend_anew()
             with self._lock:
@@ -211,6 +217,8 @@ class Engine(Traffic):
                         raise self._crew.unmet(job.demand, job.function, job.parcel, link)
             for link, sink in zip(links, sinks):
                 pinned = Job(job.function, job.args, job.parcel, job.options, sink, link.index)
+                if self._traces:
+                    pinned.born = perf_counter()
                 self.unfinished += 1
                 sink.pending += 1
                 self._dispatcher.pin(link, pinned)
@@ -270,7 +278,7 @@ class Engine(Traffic):
             self.wait(lambda: link.lost or not link.stream.writing)
 
     def withdraw(self, job: Job, settle: Callable[[], Any] = bool) -> bool:
-        """Take a task back that was not sent yet.
+        """Take a task back that was not sent yet, or that whoever has it gives back.
 
         Args:
             job: The task.
@@ -280,9 +288,15 @@ class Engine(Traffic):
         Returns:
             Whether it was so.
         """
+        place = None if job.cost < 0 else self._recall(job)
 
         def take_back() -> bool:
-            if job.cost >= 0 or job.sink is None:
+            if job.sink is None:
+                return False
+            if place is not None and place[0].inflight.get(place[1]) is job:
+                place[0].recalled(place[1])
+                self._dispatcher.offer(place[0])
+            elif job.cost >= 0:
                 return False
             job.sink = None  # `_fill` drops it
             self.unfinished -= 1
@@ -291,23 +305,86 @@ class Engine(Traffic):
 
         return self.change(take_back)
 
+    def _recall(self, job: Job) -> Optional[tuple[Link, int]]:
+        """Where a task was until now and what its id was there, if it is given back."""
+        if not self._crew.foreign:
+            return None
+        with self._lock:
+            place = next(
+                (
+                    (link, ident)
+                    for link in self._links.values()
+                    for ident, other in link.inflight.items()
+                    if other is job
+                ),
+                None,
+            )
+        # Without the lock: it is up to somebody else's code.
+        return place if place is not None and place[0].recall(place[1]) else None
+
     def job_of(self, sink: Sink) -> Optional[Job]:
         """The unfinished task of a sink, for who was interrupted while he submitted it."""
         with self._lock:
             jobs = self._dispatcher.queued()
-            for link in (*self._links.values(), *self._crew.limbo):
+            for link in self._all_links():
                 jobs += link.inflight.values()
             return next((job for job in jobs if job.sink is sink), None)
 
-    def withdraw_all(self, chosen: Callable[[Job], bool], sink: Sink) -> None:
-        """Take back those tasks of a sink that were not sent yet and are chosen."""
+    def drop(self, jobs: Iterable[Job], error: Optional[BaseException] = None) -> list[Job]:
+        """Give up tasks that were submitted: take back those not sent yet, and have others killed.
 
-        def take_back() -> None:
+        Blocks for no server; what runs is killed a moment later. See `reaper`.
+
+        Args:
+            jobs: The tasks; what has ended is left as it is.
+            error: What their sinks are told; None: nothing more.
+
+        Returns:
+            Those that had not ended.
+        """
+        dropped = self.change(lambda: self._give_up(jobs, error))
+        if self._calls:
+            self._call_back()
+        return dropped
+
+    def drop_all(self, sink: Sink, chosen: Callable[[Job], bool]) -> None:
+        """`drop` those tasks of a sink that are chosen."""
+
+        def give_up() -> None:
             taken = self._dispatcher.withdraw(lambda job: job.sink is sink and chosen(job))
             self.unfinished -= taken
             sink.pending -= taken
+            sent = [job for link in self._all_links() for job in link.inflight.values()]
+            self._give_up([job for job in sent if job.sink is sink and chosen(job)], None)
 
-        self.change(take_back)
+        self.change(give_up)
+
+    def _give_up(self, jobs: Iterable[Job], error: Optional[BaseException]) -> list[Job]:
+        """`drop`, with the lock held."""
+        if self.ended is not None:
+            return []
+        dropped: list[Job] = []
+        for job in jobs:
+            sink = job.sink
+            if sink is None or not sink.pending:
+                continue
+            dropped.append(job)
+            if error is None:
+                sink.pending -= 1
+            else:
+                call = sink.fail(job, error)
+                if call is not None:
+                    self._calls.append(call)
+            if job.cost < 0:
+                job.sink = None  # `_fill` drops it
+                self.unfinished -= 1
+        self._reaper.take(job for job in dropped if job.cost >= 0)
+        self._fill()
+        return dropped
+
+    def _all_links(self) -> list[Link]:
+        """The links that tasks may be in flight on."""
+        return [*self._links.values(), *self._crew.limbo]
 
     def in_flight(self) -> list[tuple[Link, list[tuple[int, Job]]]]:
         """The tasks that were sent to workers and have no result, by their links, in order."""
@@ -357,7 +434,7 @@ class Engine(Traffic):
             error = KernelEndedError(reason)
             self._fail(self._dispatcher.take_all(), error)
             self.timers.fail(error)
-            for link in (*self._links.values(), *self._crew.limbo):
+            for link in self._all_links():
                 self._fail((*link.inflight.values(), *link.pinned), error)
                 link.inflight.clear()
                 link.pinned.clear()
@@ -373,6 +450,7 @@ class Engine(Traffic):
         if pump is not None and pump is not threading.current_thread():
             pump.join()
         self.timers.join()
+        self._reaper.end()
         self._callbacks.end()
         self._close_unused()
 

@@ -55,16 +55,6 @@ class Errand:
             raise self.error
         return self.value
 
-    def withdraw(self) -> bool:
-        """Take it back; return whether it was not sent yet, so that nothing will arrive."""
-        if not self.pending:
-            return self.job is None
-        job = self.job or self.engine.job_of(self)
-        return job is not None and self.engine.withdraw(job, self._forget)
-
-    def _forget(self) -> None:
-        self.pending = 0
-
     # what the engine calls, with its lock held
 
     def start(self, job: Job) -> None:
@@ -99,10 +89,23 @@ def receive(engine: Engine, arrived: deque[Errand]) -> Errand:
 def drop(errands: Iterable[Errand]) -> list[Errand]:
     """Give up what is not needed any more.
 
-    Tasks that were not sent yet are withdrawn; the others go on, and what they return is ignored.
-    What can be done about a task that runs has its place here.
+    Tasks that were not sent yet are withdrawn; those that run are killed a moment later, see
+    `reaper`. This does not wait for it.
 
     Returns:
-        Those that will not arrive.
+        Those that will not arrive: all but those that have.
     """
-    return [errand for errand in errands if errand.withdraw()]
+    never: list[Errand] = []
+    jobs: dict[Job, Errand] = {}
+    for errand in errands:
+        job = errand.job
+        if errand.pending and job is None:
+            job = errand.engine.job_of(errand)  # who submitted it was interrupted
+        if job is not None:
+            jobs[job] = errand
+        elif not errand.pending:
+            never.append(errand)
+    for engine in {errand.engine for errand in jobs.values()}:
+        mine = [job for job, errand in jobs.items() if errand.engine is engine]
+        never += [jobs[job] for job in engine.drop(mine)]
+    return never

@@ -15,7 +15,7 @@ from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from farm_common.errors import NoKernelError, TaskExecutionError
+from farm_common.errors import FarmError, NoKernelError, TaskExecutionError
 from farm_common.shipping.exceptions import fresh
 from farm_common.shipping.tasks import Task, task_function
 
@@ -166,6 +166,13 @@ class KernelExecutor(futures.Executor):
                 future.cancel()
         if wait:
             self._engine.wait(lambda: not open_)
+
+    def _abandon(self) -> None:
+        """Shut down, and give up all tasks: those that run are killed a moment later."""
+        with self._lock:
+            self._shut_down = True
+        for future in self._engine.change(lambda: list(self._open)):
+            future._abandon(FarmError("the task was given up, as nobody needs its result"))
 
     def __repr__(self) -> str:
         state = "shut down" if self._shut_down else f"{len(self._open)} unfinished tasks"

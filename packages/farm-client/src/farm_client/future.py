@@ -80,6 +80,18 @@ class Future(Promise):
         """
         return self._withdraw(self._cancel) or self._state in CANCELLED_STATES
 
+    def _abandon(self, error: Optional[BaseException] = None) -> None:
+        """Give the task up for good: withdraw it, or have it killed a moment later if it runs.
+
+        For who made the future and has given it to nobody: without an error it is never done.
+
+        Args:
+            error: What becomes of it if it was sent already.
+        """
+        job = self._job
+        if not self.cancel() and job is not None:
+            self._engine.drop([job], error)
+
     def fulfill(self, value: Any) -> bool:
         """Take the future over, if its task was not sent to a worker yet: the task never runs.
 
@@ -94,7 +106,7 @@ class Future(Promise):
     def _withdraw(self, settle: Callable[[], Any]) -> bool:
         """Take the task back, and settle the future at the same moment, if it is not too late."""
         job = self._job
-        if job is None or self._state != PENDING or not self._engine.withdraw(job, settle):
+        if job is None or self._state in DONE_STATES or not self._engine.withdraw(job, settle):
             return False
         self._invoke_callbacks()
         return True

@@ -66,6 +66,10 @@ _QUIET_TICKS = 20
 #: How long to look out for a reply before going to sleep, in seconds.
 _LOOK_OUT = 40e-6
 
+#: How long the main thread sleeps at a time, in seconds. A signal that comes just before it falls
+#: asleep does not wake it, and Python calls the handler only once something else does.
+_NAP = 0.5
+
 _yield = getattr(os, "sched_yield", tuple)  # where there is none, nothing is called in its place
 
 
@@ -161,16 +165,19 @@ class Handover(ABC):
 
     def _take_part(self, waiter: Waiter, deadline: Optional[float]) -> None:
         """Lead or follow until the waiter's condition holds or the deadline passes."""
+        longest = _NAP if waiter.thread == _main_thread else None
         remaining: Optional[float] = None
+        nap = longest
         while not waiter.done:
             if deadline is not None:
                 remaining = max(0.0, deadline - monotonic())
+                nap = remaining if longest is None else min(remaining, longest)
             if self._leader is waiter:
                 events = self._look_out() if self._brief else []
-                self._process(events or self._poll(remaining), waiter)
+                self._process(events or self._poll(nap), waiter)
             else:
                 assert waiter.lock is not None
-                waiter.lock.acquire(True, -1 if remaining is None else remaining)
+                waiter.lock.acquire(True, -1 if nap is None else nap)
             if remaining == 0.0:
                 break  # not earlier: who only ever looks must read, too
 

@@ -48,6 +48,7 @@ class Job:
         options: Category, priority and more, None for the defaults.
         sink: Where the result goes; None once the task was withdrawn.
         attempts: How often the task was started on a worker that died since.
+        born: When it was submitted; only while somebody traces.
         cost: What it was expected to take when it was sent, in microseconds; -1 before that.
         pin: The index of the only worker that may run it, -1 when any may.
         demand: What it demands of a worker; None when any may run it.
@@ -56,6 +57,7 @@ class Job:
     __slots__ = (
         "args",
         "attempts",
+        "born",
         "cost",
         "demand",
         "function",
@@ -75,6 +77,7 @@ class Job:
         pin: int = -1,
         demand: Optional[Demand] = None,
     ) -> None:
+        self.born: float
         self.function = function
         self.args = args
         self.parcel = parcel

@@ -38,7 +38,7 @@ def register() -> None:
 
     ``n_jobs`` counts workers: -1, the default, stands for all of them, and 1 for no parallelism at
     all. Errors are raised as they were. Calls of joblib inside a task use threads there, and inside
-    those they are sequential. An error and Ctrl-C withdraw the tasks that were not sent.
+    those they are sequential. An error and Ctrl-C end the tasks that run, and withdraw the others.
 
     Large NumPy arrays that several tasks have as an argument cross each connection once, and tasks
     cannot write to them; as with joblib's own processes, and ``max_nbytes`` and ``mmap_mode`` mean
@@ -133,10 +133,10 @@ class _Backend:
         self.reset_batch_stats()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
-        """Withdraw what was not sent: nobody wants the results."""
+        """Withdraw what was not sent, and kill what runs: nobody wants the results."""
         with self._lock:
             self._waiting.clear()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._executor._abandon()
         if ensure_ready and not self._kernel.ended:
             self._executor = self._kernel.executor()
 

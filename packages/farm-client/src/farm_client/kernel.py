@@ -6,15 +6,16 @@ import atexit
 import functools
 import logging
 import math
+import os
 import threading
 import weakref
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Callable, Optional, Union
 
-from farm_common.address import Address, AddressLike, parse_address
+from farm_common.address import Address
 from farm_common.deadline import Deadline
 from farm_common.errors import (
     KernelCreationError,
@@ -30,14 +31,17 @@ from .capacity import make_room
 from .channel import Channel
 from .engine import Engine
 from .executor import KernelExecutor
+from .foreign import ForeignSite
 from .future import Future
 from .job import Job
-from .kill import find_targets, kill_at
+from .kill import Target, find_targets, kill_at
 from .library import Library
 from .link import Link
 from .options import Category, checked_category
 from .output import Printer
+from .places import Place, is_at, list_places, parse_place
 from .site import Site
+from .trace import Trace
 from .workers import WorkerInfo, describe_worker
 
 __all__ = [
@@ -84,12 +88,12 @@ class Kernel:
         self.name = name
         self._auth = auth
         self._output = output
-        self._sites: list[Site] = []
+        self._sites: list[Union[Site, ForeignSite]] = []
         self._next_index = 0
         self._setup: list[Job] = []
         self._tokens: dict[int, list[Token[Optional[Kernel]]]] = {}  # by thread
         self._changing = threading.Lock()  # add and remove take turns
-        self._engine = Engine(self._lost, Printer(), library)
+        self._engine = Engine(self._lost, Printer(), library, self._killer)
         _kernels.add(self)
 
     # what it is
@@ -112,7 +116,7 @@ class Kernel:
     def workers(self) -> list[WorkerInfo]:
         """Its workers as they are at the moment, in the order of their indices."""
         infos = [
-            describe_worker(link, site.address)
+            describe_worker(link, site.address.endpoint)
             for site in self._sites
             for link in list(site.links.values())
         ]
@@ -125,6 +129,7 @@ class Kernel:
     def kill_tasks(self, category: Category, *, dry_run: bool = False) -> int:
         """Kill the tasks of a category that run; see `kill_tasks`."""
         checked_category(category)
+        self._refuse_foreign("kill tasks that run")
 
         def wanted(job: Job) -> bool:
             theirs = "default" if job.options is None else job.options.category
@@ -137,13 +142,33 @@ class Kernel:
         if self._engine.ended is not None:
             return 0
         targets = find_targets(self._engine, wanted)
-        actions = []
+        actions = [
+            functools.partial(kill_at, site, self._engine, there, dry_run)
+            for site, there in self._by_site(targets)
+        ]
+        return sum(_at_once(actions, lambda: None)) if actions else 0
+
+    def _killer(
+        self, targets: Sequence[Target], give_up: bool
+    ) -> list[tuple[list[Link], Callable[[], Any]]]:
+        """What kills tasks at each site that has some of them; see `reaper`."""
+        return [
+            (
+                [link for link, _ in there],
+                functools.partial(kill_at, site, self._engine, there, False, give_up),
+            )
+            for site, there in self._by_site(targets)
+        ]
+
+    def _by_site(self, targets: Sequence[Target]) -> Iterator[tuple[Site, list[Target]]]:
+        """Tasks by the site that they were sent to."""
         for site in self._sites:
+            if isinstance(site, ForeignSite):
+                continue  # nobody there can
             links = set(site.links.values())
             there = [target for target in targets if target[0] in links]
             if there:
-                actions.append(functools.partial(kill_at, site, self._engine, there, dry_run))
-        return sum(_at_once(actions, lambda: None)) if actions else 0
+                yield site, there
 
     # tasks
 
@@ -165,8 +190,37 @@ class Kernel:
         """
         return KernelExecutor(self, self._engine)
 
+    def trace(self, path: Union[str, os.PathLike[str]]) -> Trace:
+        """Write what runs where and when, while inside a ``with``.
+
+        The file is in Chrome's trace-event format, which Perfetto (https://ui.perfetto.dev) and
+        chrome://tracing show: each server or host is a process there, each worker a thread, and
+        each task a slice with its name, category, priority, how long it was queued, how often it
+        was started, the size of its result, and what became of it.
+
+        Workers have clocks of their own, so times are as seen from here. How long a task took is
+        what its worker measured, to a microsecond; tasks of less than some milliseconds are
+        measured together with others, and shown as if each had taken as long as the next. When it
+        ended is when its reply was read here, which is later by the reply's travel, and by up to
+        some milliseconds where short tasks are answered together or this process was busy. No two
+        tasks of a worker overlap.
+
+        Any number of traces may be written at a time. They hold a bounded number of events in
+        memory, and the file is whole also when the block ends by an error, or the kernel inside it.
+
+        Args:
+            path: The file; what is there is replaced.
+
+        Raises:
+            OSError: It cannot be written; when the block is entered, or, where the disk became
+                full, at its end.
+            NoKernelError: The kernel has ended.
+        """
+        return Trace(self._engine, path, self.name)
+
     def broadcast_task(self, task: Task, /, *args: Any, **kwargs: Any) -> list[Any]:
         """Run a task once on every worker; see `broadcast_task`."""
+        self._refuse_foreign("broadcast tasks")
         return self._broadcast(self._engine.prepare(task, args, kwargs))
 
     def setup(self, task: Task, /, *args: Any, **kwargs: Any) -> list[Any]:
@@ -183,6 +237,7 @@ class Kernel:
         Raises:
             TaskExecutionError: The task failed on a worker; it is then not kept for later.
         """
+        self._refuse_foreign("set up each of its workers")
         job = self._engine.prepare(task, args, kwargs, lasting=True)
         parcel = job.parcel
         if parcel is not None and parcel.buffers:  # theirs may change until they are sent again
@@ -191,6 +246,12 @@ class Kernel:
             results = self._broadcast(job)
             self._setup.append(job)
         return results
+
+    def _refuse_foreign(self, what: str) -> None:
+        """Raise `UnsupportedError` if any worker belongs to an executor of the user's."""
+        for site in self._sites:
+            if isinstance(site, ForeignSite):
+                raise site.unable(what)
 
     def _broadcast(self, job: Job) -> list[Any]:
         links = sorted(
@@ -203,7 +264,7 @@ class Kernel:
 
     # workers
 
-    def add(self, address: AddressLike, *, timeout: Optional[float] = None) -> None:
+    def add(self, address: Place, *, timeout: Optional[float] = None) -> None:
         """Use the workers of another address too; blocks until they are connected.
 
         Args:
@@ -212,12 +273,17 @@ class Kernel:
 
         Raises:
             KernelCreationError: It does not answer in time, or never will.
+            UnsupportedError: It is an executor, and the kernel has tasks to set up its workers.
         """
         limit = _checked(timeout)
         with self._changing:
-            self._connect([self._site(parse_address(address))], Deadline(limit))
+            site = self._site(parse_place(address))
+            if self._setup and isinstance(site, ForeignSite):
+                site.stop()
+                raise site.unable("set up each of its workers")
+            self._connect([site], Deadline(limit))
 
-    def remove(self, address: AddressLike, *, wait: bool = True) -> None:
+    def remove(self, address: Place, *, wait: bool = True) -> None:
         """Use the workers of an address no more.
 
         Args:
@@ -227,12 +293,13 @@ class Kernel:
         Raises:
             ValueError: The kernel does not use it, or uses nothing else.
         """
-        text = str(parse_address(address))
+        place = parse_place(address)
+        text = type(place).__name__ if isinstance(place, Executor) else str(place)
         with self._changing:
-            site = next((site for site in self._sites if str(site.address) == text), None)
+            site = next((site for site in self._sites if is_at(site, place)), None)
             if site is None:
                 raise ValueError(f"the kernel does not use {text}: {', '.join(self.addresses)}")
-            if len(self._sites) == 1:
+            if not self._elsewhere(site):
                 raise ValueError(f"{text} is the kernel's only address: end the kernel instead")
             site.leaving = True  # no lost worker is replaced there any more
             links = list(site.links.values())
@@ -285,10 +352,19 @@ class Kernel:
 
     # inside
 
-    def _site(self, address: Address) -> Site:
+    def _site(self, address: Union[Address, Executor]) -> Union[Site, ForeignSite]:
+        if isinstance(address, Executor):
+            return ForeignSite(address, self.name, self._elsewhere)
         return Site(address, self.name, self._auth, self._output, self._replay)
 
-    def _connect(self, sites: list[Site], deadline: Deadline) -> None:
+    def _elsewhere(self, site: Union[Site, ForeignSite]) -> bool:
+        """Whether the kernel has workers at another address than this one."""
+        return any(
+            other is not site and not (isinstance(other, ForeignSite) and other.broken)
+            for other in self._sites
+        )
+
+    def _connect(self, sites: Sequence[Union[Site, ForeignSite]], deadline: Deadline) -> None:
         """Connect to all workers of some sites, or to none."""
 
         def give_up() -> None:
@@ -360,7 +436,7 @@ class _Replay:
 
 
 def make_kernel(
-    addresses: Union[AddressLike, Iterable[AddressLike]] = "local",
+    addresses: Union[Place, Iterable[Place]] = "local",
     *,
     name: str = "farm-client",
     auth: Optional[Authenticator] = None,
@@ -376,7 +452,8 @@ def make_kernel(
     Args:
         addresses: One address or an iterable of them: ``"host:port"``, ``("host", port)``,
             ``"unix:///path"``, or ``"local"`` for a private server on this machine. ``?workers=N``
-            after any caps the workers used there.
+            after any caps the workers used there. Or a `concurrent.futures.Executor`, which then
+            runs the tasks, and which the kernel does not shut down.
         name: For people: servers show it.
         auth: The security mechanism; the servers must have been started with the same.
         timeout: How many seconds to wait for all addresses; None: for ever.
@@ -397,7 +474,7 @@ def make_kernel(
         raise ValueError(f"output is one of {', '.join(map(repr, _OUTPUTS))}, not {output!r:.100}")
     if auth is not None and not isinstance(auth, Authenticator):
         raise TypeError(f"auth is an Authenticator, not {auth!r:.100}")
-    places = [parse_address(address) for address in _listed(addresses)]
+    places = [parse_place(address) for address in list_places(addresses)]
     if not places:
         raise ValueError("a kernel needs at least one address")
     limit = _checked(timeout)
@@ -526,15 +603,6 @@ def kill_tasks(category: Category, *, dry_run: bool = False) -> int:
         TypeError: `category` cannot be one.
     """
     return check_kernel().kill_tasks(category, dry_run=dry_run)
-
-
-def _listed(addresses: Union[AddressLike, Iterable[AddressLike]]) -> list[AddressLike]:
-    if isinstance(addresses, (str, Address)):
-        return [addresses]
-    if isinstance(addresses, tuple) and len(addresses) == 2 and isinstance(addresses[1], int):
-        return [addresses]  # a (host, port) pair
-    things: Any = addresses
-    return list(things) if isinstance(things, Iterable) else [parse_address(things)]
 
 
 def _checked(timeout: Any) -> Optional[float]:

@@ -81,7 +81,9 @@ def find_targets(engine: Engine, wanted: Callable[[Job], bool]) -> list[Target]:
     ]
 
 
-def kill_at(site: Site, engine: Engine, targets: Iterable[Target], dry_run: bool) -> int:
+def kill_at(
+    site: Site, engine: Engine, targets: Iterable[Target], dry_run: bool, give_up: bool = True
+) -> int:
     """Kill what runs at one address, if it is one of these tasks; return how many were.
 
     Args:
@@ -89,6 +91,7 @@ def kill_at(site: Site, engine: Engine, targets: Iterable[Target], dry_run: bool
         engine: The kernel's.
         targets: Those tasks, by their links, all to that address.
         dry_run: Only count.
+        give_up: Whether to give up the connection where the server cannot be asked.
     """
     by_session = {link.hello.session: (link, idents) for link, idents in targets}
     tasks = {session: spans_of(idents) for session, (_, idents) in by_session.items()}
@@ -99,11 +102,14 @@ def kill_at(site: Site, engine: Engine, targets: Iterable[Target], dry_run: bool
     try:
         killed = site.kill(tasks, dry_run)
     except (FarmError, OSError, EOFError) as error:
-        _log.warning(
+        _log.log(
+            logging.WARNING if give_up else logging.INFO,
             "cannot ask %s which tasks run: %s",
             site.address.endpoint,
             str(error) or type(error).__name__,
         )
+        if not give_up:
+            return 0
         for session, (link, idents) in by_session.items():
             task = engine.give_up(link, idents, dry_run)
             if task is not None:

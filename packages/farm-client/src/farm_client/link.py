@@ -10,7 +10,7 @@ import pickle
 import struct
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 from farm_common.connection import Happening
 from farm_common.errors import ProtocolError
@@ -25,7 +25,7 @@ from .function import Function
 from .job import Job
 from .scheduler import DEPTH, MOST
 
-__all__ = ["Link"]
+__all__ = ["Link", "Seat"]
 
 _LENGTH = struct.Struct("!I")
 
@@ -42,6 +42,20 @@ _BLOB_BYTES = 256 << 20
 _READ = 64 << 20
 
 
+class Seat(NamedTuple):
+    """Who ran a task.
+
+    Attributes:
+        host: The name of its host.
+        pid: Its process there.
+        thread: The thread, where any of several may run what is sent over a link; else 0.
+    """
+
+    host: str
+    pid: int
+    thread: int
+
+
 class Link:
     """One worker, as the client sees it.
 
@@ -50,6 +64,12 @@ class Link:
         hello: What the server said of itself.
         label: What to call the worker in messages.
     """
+
+    #: What to do about a server that cannot end tasks.
+    remedy = "upgrade farm-server there"
+
+    #: Whether it belongs to an executor of the user's.
+    foreign = False
 
     def __init__(self, stream: Stream, hello: ServerHello, label: str) -> None:
         self.stream = stream
@@ -281,6 +301,17 @@ class Link:
             return []
         self._shared.discard(shared.ident)
         return self.stream.connection.send(Kind.RELEASE, shared.ident)
+
+    def seat_of(self, ident: int) -> Seat:
+        """Who ran the task that an answer is about which was received last."""
+        return Seat(self.hello.host, self.hello.pid, 0)
+
+    def recall(self, ident: int) -> bool:
+        """Take back a task that was sent; a server does not give it back. Called without locks."""
+        return False
+
+    def recalled(self, ident: int) -> None:
+        """Do without a task that was taken back."""
 
     def forget(self, changes: bytes) -> list[Buffer]:
         """The frames that make the worker import modules afresh, and forget all functions.

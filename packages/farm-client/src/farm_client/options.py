@@ -89,7 +89,8 @@ def task_options(
 
     Args:
         timeout: How many seconds a task may run on a server, from when it is started there; it
-            then fails with `TaskTimeoutError`. None: for ever, the default.
+            then fails with `TaskTimeoutError`. In a cognate: how many each call of the task may
+            take. None: for ever, the default.
         attempts: How often a task may be started when workers die under it. The default is 3; 1 is
             at most once.
         category: Any hashable value but None, as in `task_category`; the default is ``"default"``.

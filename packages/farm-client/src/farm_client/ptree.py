@@ -9,8 +9,8 @@ and looks what has become free by that. Several threads may do so at a time, on 
 - Threads wait in the engine whose workers compute, until something has arrived or another thread
   has taken it, which the version of the tree tells. So one kernel at a time computes; who calls
   with another one waits until nothing is under way.
-- A node that is given up (by `Ptree.clear`, or by Ctrl-C) forgets its errand, and what the errand
-  brings later is ignored. Calls that may have waited for it look at the whole tree anew.
+- A node that is given up (by `Ptree.clear`, or by Ctrl-C if no other call needs it) forgets its
+  errand, which is killed if it runs. Calls that may have waited for it look at the whole tree anew.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Optional
 
 from farm_common.errors import (
+    FarmError,
     InvalidTaskError,
     PtreeCycleError,
     PtreeRedefinitionError,
@@ -153,7 +154,8 @@ class Ptree:
         """The value of a node; computed, with all that it needs, where it is not there yet.
 
         What has been computed is kept. So is an error, until `clear_errors`: a node that needs a
-        node that failed raises the error of that.
+        node that failed raises the error of that. Other nodes that run at that moment run on, and
+        their values are kept. But what runs for an interrupted call alone is killed.
 
         Args:
             name: The node's.
@@ -188,7 +190,7 @@ class Ptree:
             _survey(self._nodes.values())
 
     def clear(self) -> None:
-        """Forget all values and errors; what is under way is given up."""
+        """Forget all values and errors; what is under way is given up, and killed if it runs."""
         self._forget(errors_only=False)
 
     def clear_errors(self) -> None:
@@ -278,6 +280,18 @@ class Ptree:
         for call in self._calls:
             call.stale = True
         self._tell()
+
+    def _needed(self) -> set[_Node]:
+        """The nodes that calls in progress wait for."""
+        needed: set[_Node] = set()
+        for call in self._calls:
+            try:
+                if call.stale:
+                    call.look()
+            except FarmError:
+                continue  # it will meet that error itself
+            needed.update(call.missing)
+        return needed
 
     def _tell(self) -> None:
         """Wake the calls in progress."""
@@ -399,13 +413,18 @@ class Ptree:
 
     @protected
     def _leave(self, call: _Call, interrupted: bool) -> None:
-        """Forget a call; what it submitted is given up if it was interrupted."""
+        """Forget a call; if it was interrupted, what it submitted for itself alone is given up."""
         try:
             with self._lock:
                 if call in self._calls:
                     self._calls.remove(call)
                 if interrupted:
-                    mine = [errand for errand in call.errands if errand.key.errand is errand]
+                    needed = self._needed()
+                    mine = [
+                        errand
+                        for errand in call.errands
+                        if errand.key.errand is errand and errand.key not in needed
+                    ]
                     for errand in drop(mine):
                         errand.key.errand = None
                         self._under_way -= 1

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from time import perf_counter
 from typing import Any, Callable, Optional
 
 from farm_common.errors import KernelEndedError, ProtocolError
@@ -26,6 +27,7 @@ from .link import Link
 from .output import Printer
 from .packer import Packer
 from .poller import READ, WRITE
+from .trace import Trace
 
 __all__ = ["Traffic"]
 
@@ -57,6 +59,7 @@ class Traffic(Handover):
         self._packer = Packer(self._release)
         self._crew = Crew(self._packer.functions)
         self._links = self._crew.links  # by descriptor
+        self._traces: tuple[Trace, ...] = ()
 
     # reading
 
@@ -74,6 +77,8 @@ class Traffic(Handover):
     def _process(self, events: Iterable[tuple[int, int]], waiter: Optional[Waiter]) -> None:
         """Read what is ready, deliver it, send what there is room for, and wake the concerned."""
         with self._reading:
+            traces = self._traces
+            now = perf_counter() if traces else 0.0
             arrived, lost = self._read(events)
             with self._lock:
                 if self._rung and waiter is not None:
@@ -85,11 +90,15 @@ class Traffic(Handover):
                         self._handle(link, happening, value)
                     except ProtocolError as failure:
                         lost.append((link, failure))
+                for trace in traces:
+                    trace.settle(now, self.unfinished)
                 for link, error in lost:
                     self._lose(link, error)
                 self._fill()
                 if self._leader is not None:
                     self._notify(waiter)
+        for trace in traces:
+            trace.relieve()
         if self._lender.questions:
             self._lender.answer(self._lock)
         if self._calls:
@@ -143,6 +152,8 @@ class Traffic(Handover):
         kind = happening.kind
         if type(value) is tuple and happening.count == 1:
             job = link.take_one(happening.ident)
+            for trace in self._traces:
+                trace.ended(link, (job,), happening, value)
             self.unfinished -= 1
             job.function.estimate.update(happening.micros, 1, happening)
             call = job.sink.deliver(job, value[0])  # type: ignore[union-attr]
@@ -160,6 +171,8 @@ class Traffic(Handover):
             if not failed and len(value) != count:  # before they are taken, or they would be lost
                 raise ProtocolError(f"{link.label} sent {len(value)} results instead of {count}")
             jobs = link.take(happening.ident, count)
+            for trace in self._traces:
+                trace.ended(link, jobs, happening, value)
             self.unfinished -= count
             if isinstance(happening, Frame):
                 jobs[0].function.estimate.update(happening.micros, count, happening)
@@ -176,19 +189,30 @@ class Traffic(Handover):
             self._dispatcher.transmit(
                 link, link.stream.connection.send(Kind.PONG, ident=happening.ident)
             )
-        elif kind == Kind.GOODBYE:
-            raise ProtocolError("the worker said goodbye")
-        elif kind in (Kind.STATUS_REPLY, Kind.DRAINING):
-            raise ProtocolError(f"a {happening.name} frame in a connection for work")
+        elif kind in (Kind.GOODBYE, Kind.STATUS_REPLY, Kind.DRAINING):
+            odd = f"a {happening.name} frame in a connection for work"
+            raise ProtocolError("the worker said goodbye" if kind == Kind.GOODBYE else odd)
 
     def _fail(self, jobs: Iterable[Job], error: BaseException) -> None:
         for job in jobs:
             sink = job.sink
             if sink is not None:
                 self.unfinished -= 1
+                for trace in self._traces:
+                    trace.failed(job, error)
                 call = sink.fail(job, error)
                 if call is not None:
                     self._calls.append(call)
+
+    def record(self, trace: Trace) -> None:
+        """Have what happens told to a trace, too."""
+        with self._lock:
+            self._traces = (*self._traces, trace)
+
+    def record_no_more(self, trace: Trace) -> None:
+        """Have a trace told no more; twice is no error."""
+        with self._reading, self._lock:
+            self._traces = tuple(other for other in self._traces if other is not trace)
 
     def _release(self, shared: Shared[Any]) -> None:
         """Make all workers forget a shared value."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from farm_common.address import Address
-
 from .link import Link
 from .options import Category
 
@@ -43,7 +41,7 @@ class WorkerInfo:
     tasks_done: int
 
 
-def describe_worker(link: Link, address: Address) -> WorkerInfo:
+def describe_worker(link: Link, endpoint: str) -> WorkerInfo:
     """The worker at the other end of a link, as it is at the moment."""
     hello = link.hello
     job = next(iter(list(link.inflight.values())[:1]), None)
@@ -53,7 +51,7 @@ def describe_worker(link: Link, address: Address) -> WorkerInfo:
     busy = "leaving" if link.draining else "idle" if job is None else "busy"
     return WorkerInfo(
         index=link.index,
-        address=address.endpoint,
+        address=endpoint,
         host=hello.host,
         pid=hello.pid,
         implementation=hello.implementation,

@@ -46,6 +46,7 @@ __all__ = [
     "make_array",
     "make_ndarray",
     "pack_failures_by",
+    "time_calls_by",
 ]
 
 #: Every supported interpreter reads it.
@@ -81,6 +82,28 @@ def pack_failures_by(packer: Optional[Packer]) -> None:
     """Have the errors of elements packed by who knows the other side; None: as for anybody."""
     global _packer
     _packer = packer or _pack
+
+
+#: Gives what restarts the clock of the task that runs, None where its time is not limited.
+Timekeeper = Callable[[], Optional[Callable[[], None]]]
+
+
+def _no_timekeeper() -> None:
+    """No task's time is limited."""
+
+
+_timekeeper: Timekeeper = _no_timekeeper
+
+
+def time_calls_by(timekeeper: Optional[Timekeeper]) -> None:
+    """Have the time limit of a part be that of each call in it, as if each were a task.
+
+    Args:
+        timekeeper: Gives what is to be called before each call, None where no time is limited. None
+            in its place: nobody limits any.
+    """
+    global _timekeeper
+    _timekeeper = timekeeper or _no_timekeeper
 
 
 class Failure:
@@ -478,10 +501,17 @@ def _portable(task: Task) -> Task:
 
 
 def _callable(task: Task) -> Callable[..., Any]:
-    """The callable, which a name has to be looked up for."""
-    if isinstance(task, str):
-        return load_function(BY_NAME + task.encode())
-    return task
+    """The callable, which a name has to be looked up for; each call has its own time."""
+    function = load_function(BY_NAME + task.encode()) if isinstance(task, str) else task
+    restart = _timekeeper()
+    if restart is None:
+        return function
+
+    def timed(*args: Any) -> Any:
+        restart()
+        return function(*args)
+
+    return timed
 
 
 def _tails(

@@ -36,7 +36,7 @@ from farm_common.frames import (
 from farm_common.handshake import ClientHello, decode_json
 from farm_common.interpreter import hello_fields, shares_bytecode
 from farm_common.memory import note
-from farm_common.parts import pack_failures_by
+from farm_common.parts import pack_failures_by, time_calls_by
 from farm_common.place import enter_worker
 from farm_common.security import PlainLayer
 from farm_common.shipping import (
@@ -113,6 +113,7 @@ def run(stream: Stream, client: ClientHello, slot: Slot, parent: socket.socket) 
     worker.slot = slot
     worker.watch(parent)
     pack_failures_by(worker.pack_error)
+    time_calls_by(worker.timekeeper)
     if "modules" in client.features:
         worker.share_modules(client)
     worker.serve()
@@ -358,6 +359,13 @@ class Worker:
         words[_STARTED] = perf_counter_ns()
         words[_LIMIT] = limit
         return call
+
+    def timekeeper(self) -> Optional[Callable[[], None]]:
+        """What restarts the clock of the task that runs, if its time is limited."""
+        return self._restart if self._limit else None
+
+    def _restart(self) -> None:
+        self._words[_STARTED] = perf_counter_ns()
 
     def _decode(self, frame: Frame) -> tuple[_Function, Any]:
         """The function of a TASK frame, and pairs of arguments and keyword arguments."""

@@ -67,7 +67,7 @@ class Part(Job):
 class Call:
     """A cognate at work: the sink of its parts.
 
-    As a context manager it takes back on exit what is still on its way.
+    As a context manager it gives up on exit what is still on its way, also what runs.
 
     Args:
         runner: What the workers call with each part.
@@ -105,7 +105,10 @@ class Call:
         self._options = current_options()
         self._pieces = pieces
         total = pieces.remaining
-        self._sizes: Sizes = pace or Pace()
+        pace = pace or Pace()
+        if self._options is not None and self._options.timeout is not None:
+            pace.limit(self._options.timeout)
+        self._sizes: Sizes = pace
         if parts is not None and total is not None:
             self._sizes = Even(total, parts, backwards)
         self._keep = keep
@@ -222,13 +225,15 @@ class Call:
             raise error
 
     def stop(self, last: int = -1) -> None:
-        """Make no more parts, and take back those that were not sent.
+        """Make no more parts, and give up those that were made.
+
+        Those that were not sent are taken back, and those that run are killed a moment later.
 
         Args:
             last: The number of a part that is needed, and all before it; -1: there is none.
         """
         self._more = False
-        self._engine.withdraw_all(lambda job: isinstance(job, Part) and job.number > last, self)
+        self._engine.drop_all(self, lambda job: isinstance(job, Part) and job.number > last)
 
     @property
     def weight(self) -> float:
@@ -251,9 +256,9 @@ class Call:
             self._bar.finish()
 
     def close(self) -> None:
-        """Take back what is on its way; twice is no error."""
+        """Give up what is on its way; twice is no error."""
         if self.lasting and (self.pending or self._more):
-            self.lasting = False  # what a worker still runs is not run again, nor kept
+            self.lasting = False  # what is just being sent is not kept
             self.stop()
         self._done.clear()
         if self._bar is not None:

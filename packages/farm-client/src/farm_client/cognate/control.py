@@ -11,6 +11,7 @@ from farm_common.errors import InvalidTaskError
 from farm_common.shipping.tasks import Task
 
 from ..errand import Errand, drop, receive
+from ..future import Future
 from ..kernel import check_kernel
 from ..promise import Promise, force, future
 from ..task import RemoteTask
@@ -61,13 +62,17 @@ def plet(**bindings: Task) -> Bindings:
         InvalidTaskError: A thunk is no task.
         SerializationError: A thunk cannot travel.
     """
-    made: dict[str, Promise] = {}
+    return _bind(bindings)
+
+
+def _bind(bindings: Mapping[str, Task]) -> Bindings:
+    made: dict[str, Future] = {}
     try:
         for name, thunk in bindings.items():
             made[name] = future(thunk)
     except BaseException:
         for promise in made.values():
-            promise.cancel()
+            promise._abandon()
         raise
     return Bindings(made)
 

@@ -16,6 +16,7 @@ order, and additions, all within a few percent of the best equal parts.
 
 from __future__ import annotations
 
+import math
 from typing import Optional, Protocol
 
 from farm_common.frames import Frame
@@ -27,6 +28,10 @@ __all__ = ["Even", "Pace", "PartEstimate", "Sizes"]
 #: What a part may take, in microseconds: at least, and at most.
 _LEAST = 500.0
 _MOST = 50_000.0
+
+#: What part of the time limit of its tasks a part may be expected to take. Servers time each call
+#: of the user's function; but where there is none, as in sorting without a key, the whole part.
+_CAUTION = 0.25
 
 #: A slow network wants larger parts: at least so many times what they cost besides.
 _OVERHEADS = 2.0
@@ -123,6 +128,7 @@ class Pace:
 
     def __init__(self, most: float = _MOST, shares: int = _SHARES) -> None:
         self._most = most
+        self._limit = math.inf
         self._shares = shares
         self._unit: Optional[float] = None  # microseconds an element
         self._micros = self._count = 0.0  # of the parts before, the latest weighing most
@@ -131,6 +137,10 @@ class Pace:
         self._overhead = 0.0
         self._latest = 0.0
         self.long = _LONG
+
+    def limit(self, timeout: float) -> None:
+        """Let parts take less than the time limit of their tasks, in seconds."""
+        self._limit = timeout * 1e6 * _CAUTION
 
     def next(self, remaining: Optional[int], workers: int) -> int:
         """The size of the next part."""
@@ -143,7 +153,7 @@ class Pace:
             each = unit * remaining / workers
             least = max(_LEAST, min(least, each / 2))
             most = min(most, max(least, each / self._shares))
-        most = max(most, _LEAST)
+        most = min(max(most, _LEAST), self._limit)
         size = min(most / unit, float(self._largest * _GROWTH))
         if self.weight:
             size = min(size, _BYTES / self.weight)

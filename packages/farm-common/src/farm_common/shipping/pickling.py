@@ -19,7 +19,7 @@ import threading
 import types
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, Callable, NamedTuple, Optional, Union
+from typing import Any, Callable, NamedTuple, Optional, TypeVar, Union
 
 from ..errors import SerializationError
 from ..frames import Buffer
@@ -28,6 +28,7 @@ from .aliases import public_name, resolve
 from .classes import reduce_class
 from .functions import Wrapping, reduce_cell, reduce_function, reduce_module
 from .importable import is_importable
+from .pickler import Pickler
 from .placeholders import PlaceholderUnpickler
 from .shared import Shared, begin_collecting
 from .values import REDUCERS, Refusal, reduce_made_function, reducer_for
@@ -154,7 +155,7 @@ def pack_task(task: Any, protocol: int, what: str, bytecode: bool) -> tuple[Parc
     Raises:
         SerializationError: It cannot travel; says which object in it, and why.
     """
-    pickler = _TaskPickler(protocol)
+    pickler = _new(_TaskPickler, protocol)
     try:
         parcel = _dump(pickler, task, bytecode)
     except Exception as error:
@@ -198,19 +199,32 @@ def _cause(error: Exception) -> Optional[Exception]:
     return None if isinstance(error, RecursionError) else error
 
 
+_P = TypeVar("_P", bound="_Pickler")
+
+
 def dump(value: Any, protocol: int, bytecode: bool = True) -> Parcel:
     """`pack` with whatever error the picklers raise."""
     # A pickler costs more to make than to use, so each thread keeps one; it is taken out while
     # in use, because what it pickles may pack values itself.
     pickler = getattr(_spare, "pickler", None)
     if pickler is None or pickler.protocol != protocol:
-        pickler = _Pickler(protocol)
+        pickler = _new(_Pickler, protocol)
     else:
         _spare.pickler = None
     parcel = _dump(pickler, value, bytecode)
     if pickler.clean and len(parcel.body) < _SPARE_LIMIT:
         _spare.pickler = pickler
     return parcel
+
+
+def _new(kind: type[_P], protocol: int) -> _P:
+    """A pickler, with where it writes."""
+    # Not made by its __init__: PyPy 3.11's is ready when __new__ has had these arguments.
+    buffers: list[Buffer] = []
+    keep = functools.partial(_keep_large, buffers)
+    pickler = kind(io.BytesIO(), protocol, buffer_callback=keep)
+    pickler._buffers = buffers
+    return pickler
 
 
 def _dump(pickler: _Pickler, value: Any, bytecode: bool) -> Parcel:
@@ -260,19 +274,20 @@ def unpack(body: Buffer, buffers: Sequence[Buffer] = ()) -> Any:
         return PlaceholderUnpickler(io.BytesIO(body), buffers=buffers).load()
 
 
-class _Pickler(pickle.Pickler):
+class _Pickler(Pickler):
     """Pickle as it is, but for what it would get wrong."""
 
-    def __init__(self, protocol: int) -> None:
+    def __init__(
+        self, file: io.BytesIO, protocol: int, buffer_callback: Callable[[Any], Any]
+    ) -> None:
+        super().__init__(file, protocol, buffer_callback=buffer_callback)
         self.protocol = protocol
         self.bytecode = True
         self.clean = True  # whether it is as new, and may be used again
         self.shared: list[Shared[Any]] = []
         self._wrapping: Optional[Wrapping] = None
         self._buffers: list[Buffer] = []
-        self._file = io.BytesIO()
-        keep = functools.partial(_keep_large, self._buffers)
-        super().__init__(self._file, protocol, buffer_callback=keep)
+        self._file = file
 
     def parcel(self) -> Parcel:
         """What was pickled since the last call."""
@@ -329,8 +344,10 @@ class _Pickler(pickle.Pickler):
 class _TaskPickler(_Pickler):
     """Keeps large strings and bytes apart."""
 
-    def __init__(self, protocol: int) -> None:
-        super().__init__(protocol)
+    def __init__(
+        self, file: io.BytesIO, protocol: int, buffer_callback: Callable[[Any], Any]
+    ) -> None:
+        super().__init__(file, protocol, buffer_callback)
         self.blobs: dict[int, Blob] = {}  # by the object's id, which they keep
 
     def persistent_id(self, obj: Any) -> Optional[bytes]:

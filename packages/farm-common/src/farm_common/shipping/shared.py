@@ -15,7 +15,7 @@ from typing import Any, Callable, Generic, Optional, TypeVar, Union
 
 from ..errors import FarmError
 
-__all__ = ["ID_SIZE", "Shared", "SharedStore", "begin_collecting", "stored"]
+__all__ = ["ID_SIZE", "Shared", "SharedStore", "active_store", "begin_collecting", "stored"]
 
 T = TypeVar("T")
 
@@ -140,6 +140,11 @@ class SharedStore:
         """Make handles that arrive in this process look here."""
         global _store
         _store = self
+
+
+def active_store() -> Optional[SharedStore]:
+    """Where handles that arrive in this process look, if anywhere."""
+    return _store
 
 
 def _attach(ident: bytes) -> Shared[Any]:
