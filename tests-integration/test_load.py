@@ -279,7 +279,7 @@ def test_a_slow_network(launch, make, watch, faulty, slow):
 
 def test_clients_that_are_killed(launch, deaths, census):
     """At any moment of their lives, with any work: nothing of them is left at the server."""
-    server = launch("127.0.0.1:0", "--workers", "2", "--log-level", "critical")
+    server = launch("127.0.0.1:0", "--workers", "2", "--log-level", "critical", *deaths.grace(1))
     before = census.sample(server.pid, 0.0)
     deaths.kill_clients(server.address, server.pid, 12, seed=5, every=12)
     after = deaths.settle(server.pid, before)
@@ -288,7 +288,7 @@ def test_clients_that_are_killed(launch, deaths, census):
 
 def test_connections_that_come_and_go(launch, deaths, census):
     """However they are left: nothing of them stays."""
-    server = launch("127.0.0.1:0", "--workers", "2", "--log-level", "critical")
+    server = launch("127.0.0.1:0", "--workers", "2", "--log-level", "critical", *deaths.grace(1))
     deaths.come_and_go(server.address, server.pid, 20, seed=5, every=20)
     before = deaths.settle(server.pid, census.Sample(0.0, 0.0, 8, 0))
     deaths.come_and_go(server.address, server.pid, 100, seed=6, every=100)

@@ -22,6 +22,7 @@ import time
 from typing import Callable
 
 from census import children, descendants
+from deaths import grace
 from fault_proxy import FaultProxy
 from ledger import Ledger
 
@@ -47,7 +48,7 @@ class _Server:
     def _start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "farm_server", self._address, "--workers", "2"]
         process = subprocess.Popen(
-            [*command, "--log-level", "critical"], stdout=subprocess.PIPE, text=True
+            [*command, "--log-level", "critical", *grace(5)], stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
         line = process.stdout.readline()

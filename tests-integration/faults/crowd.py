@@ -33,7 +33,7 @@ def run(scale: float, seed: int, say: Callable[[str], object] = print) -> None:
     logging.getLogger("farm").setLevel(logging.CRITICAL)
     command = [sys.executable, "-m", "farm_server", "127.0.0.1:0", "--workers", "2"]
     server = subprocess.Popen(
-        [*command, "--log-level", "critical", "--max-connections", "2000"],
+        [*command, "--log-level", "critical", "--max-connections", "2000", *deaths.grace(1)],
         stdout=subprocess.PIPE,
         text=True,
     )

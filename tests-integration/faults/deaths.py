@@ -21,8 +21,9 @@ from farm_common.handshake import ClientHello, Preamble
 from farm_common.interpreter import hello_fields
 from farm_common.security import NoAuth
 from farm_common.stream import connect_stream
+from farm_server.settings import Settings
 
-__all__ = ["come_and_go", "kill_clients", "settle"]
+__all__ = ["come_and_go", "grace", "kill_clients", "settle"]
 
 BOUND = 60.0
 
@@ -71,6 +72,11 @@ for line in sys.stdin:
     os.waitpid(pid, 0)
     print(number, flush=True)
 """
+
+
+def grace(seconds: float) -> list[str]:
+    """The option for a server that keeps sessions so long for clients that are gone."""
+    return ["--grace", str(seconds)] if "grace" in Settings._fields else []
 
 
 def kill_clients(address: str, server: int, count: int, seed: int, every: int) -> list[Sample]:

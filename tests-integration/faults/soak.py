@@ -48,7 +48,7 @@ def run(minutes: float, seed: int, say: Callable[[str], object] = print) -> None
     chance = random.Random(seed)
     command = [sys.executable, "-m", "farm_server", "127.0.0.1:0", "--workers", "2"]
     server = subprocess.Popen(
-        [*command, "--log-level", "critical"], stdout=subprocess.PIPE, text=True
+        [*command, "--log-level", "critical", *deaths.grace(1)], stdout=subprocess.PIPE, text=True
     )
     assert server.stdout is not None
     address = server.stdout.readline().split()[2]
