@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
-from census import children
+from census import children, descendants
 from deaths import grace
 from ledger import Ledger
 
@@ -101,8 +102,10 @@ class Host:
     def crash(self) -> None:
         """Switch it off, so that nobody hears of it."""
         self.unplug()
-        self.process.kill()
-        self.process.communicate(timeout=BOUND)
+        for pid in descendants(self.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        self.end()
+        ip("link", "del", self.link)
 
     def end(self) -> None:
         """Take it away, if it is there."""

@@ -22,6 +22,7 @@ from farm_common.errors import (
     KernelEndedError,
     NoKernelError,
 )
+from farm_common.frames import Kind
 from farm_common.place import worker_index
 from farm_common.security import Authenticator, NoAuth
 from farm_common.shipping.tasks import Task
@@ -385,7 +386,7 @@ class Kernel:
         except BaseException:
             for site in sites:
                 for link in site.links.values():
-                    link.stream.close()
+                    _part(link)
                 site.stop()
             raise
         self._next_index = start
@@ -409,6 +410,15 @@ class Kernel:
         threading.Thread(
             target=self._engine.recover, args=(link, None, str(error)), daemon=True
         ).start()
+
+
+def _part(link: Link) -> None:
+    """Leave a worker that no task was sent to; its server need not keep it for a return."""
+    try:
+        link.stream.send(link.stream.connection.send(Kind.GOODBYE))
+    except OSError:
+        pass  # it has left
+    link.stream.close()
 
 
 class _Replay:
