@@ -442,10 +442,17 @@ thread.join()
     return [python, write(folder, "program.py", text)], {}
 
 
-@context(known=never)
+@context(stale=True)
 def executed(folder, python):
-    """exec of a string."""
+    """exec of a string in the file."""
     start = f"exec({PROGRAM + CALL!r})\n"
+    return [python, write(folder, "start.py", start)], {}
+
+
+@context(known=never)
+def executed_and_made(folder, python):
+    """exec of a string that is made."""
+    start = f"exec({(PROGRAM + CALL)[::-1]!r}[::-1])\n"
     return [python, write(folder, "start.py", start)], {}
 
 

@@ -29,7 +29,7 @@ MODULES = (
 )
 
 #: How long a task may take, and the trial of one server.
-TASK_SECONDS, SERVER_SECONDS = 60.0, 900.0
+TASK_SECONDS, SERVER_SECONDS = 180.0, 2400.0
 
 
 def load():
@@ -96,10 +96,14 @@ def cause_of(error):
 
 #: What a cause has in it, and what kind of cause that is.
 KINDS = {
-    "cannot travel": "it has a lock or a thread-local at module level",
+    "cannot travel": "it has something that cannot travel",
     "has no source": "it generates code when it is imported, and does not keep its text",
-    "No module named": "it imports itself, or looks for its metadata, while it runs",
+    "No module named": "it imports itself, or looks for metadata, by a name made at run time",
+    "cannot import name": "code that it makes at run time imports what no other code names",
     "exists only at the client": "it chose what to use by the client's version",
+    "module 'abc' has no attribute": "it chose what to use by the client's version",
+    "nested too deeply": "what its functions refer to goes deeper than a pickler does",
+    "no answer in time": "it takes too long",
 }
 
 
@@ -159,7 +163,7 @@ def markdown(rates, failures, pythons):
     yield ""
     yield f"| what fails | {' | '.join(WAYS)} | packages |"
     yield "| --- " * (len(WAYS) + 2) + "|"
-    for kind in [*KINDS.values(), "something else"]:
+    for kind in dict.fromkeys([*KINDS.values(), "something else"]):
         found = [where for cause, where in failures if kind_of(cause) == kind]
         counts = [sum(way == where[2] for where in found) for way in WAYS]
         packages = ", ".join(sorted({where[0] for where in found}))

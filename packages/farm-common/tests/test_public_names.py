@@ -54,6 +54,11 @@ PUBLIC = {
     "farm_common.shipping.exceptions": """
         PackedException fresh pack_exception reduce_exception reduce_traceback unpack_exception
     """,
+    "farm_common.shipping.rebuild_belongings": """
+        absent_function advice belonging context_variable fill_plain is_member key_of local
+        make_event make_lock make_plain missing_member offer_module renew_offered semaphore
+        sent_module slots_of
+    """,
     "farm_common.shipping.source": "find_unit minimum_version remember",
     "farm_common.shipping.unit": """
         LAMBDA Unit build compile_unit made_from parse span

@@ -44,6 +44,7 @@ from farm_common.shipping import (
     iterators,
     pack,
     rebuild_arrays,
+    rebuild_belongings,
     rebuild_hints,
     rebuild_iterators,
     rebuild_values,
@@ -143,7 +144,8 @@ def test_numpy_is_tested():
 WIRE = {
     rebuild_values: """
         array_of(typecode itemsize byteorder data) attribute_of_class(cls name)
-        c_data(kind data byteorder) cached_property(function name doc) construct(make keywords)
+        c_data(kind data byteorder) cached_property(function name doc)
+        comparison_key(compare wrapped) construct(make keywords)
         context_manager(function args keywords)
         data_field(values) dict_view(kind elements ordered) enum_member(module qualname value)
         frame_summary(filename lineno name line variables places) immutable(base cls args)
@@ -156,6 +158,14 @@ WIRE = {
         struct_sequence(module qualname names values more) syntax_node(name values)
         time_zone(key cached) weak_dictionary(name items) weak_method(method)
         weak_reference(target) weak_set(elements)
+    """,
+    rebuild_belongings: """
+        absent_function(name qualname module reason) belonging(module path make args)
+        context_variable(name default) fill_plain(obj state) local(cls state)
+        make_event(is_set) make_lock(kind args) make_plain(cls) missing_member(module name)
+        semaphore(kind value) sent_module(name doc)
+        advice(module) is_member(value module path) key_of(value) offer_module(module)
+        renew_offered(name content) slots_of(cls)
     """,
     rebuild_iterators: """
         accumulate_iterator(iterator function total) chain_iterator(source active)

@@ -17,6 +17,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 import pytest
 
 from farm_common.shipping.modules import GivenModule, python_name
+from farm_common.shipping.rebuild_belongings import sent_module
 from farm_common.testing import client_hello
 from farm_server import importer as module_under_test
 from farm_server.importer import GivenLoader, Importer
@@ -333,6 +334,21 @@ class TestMissing:
             before = str(error)
             importer.explain(error)
             assert str(error) == before
+
+    def test_sent_by_value(self, importer):
+        """What a module lacks that was sent by value, the error says once what helps."""
+        sent_module("zz_sent.part", None)
+        error = ImportError("cannot import name 'x' from 'zz_sent.part'", name="zz_sent.part")
+        importer.explain(error)
+        importer.explain(error)
+        assert str(error) == (
+            "cannot import name 'x' from 'zz_sent.part': zz_sent.part was sent by value, and of it "
+            "only what the code of functions names; to have all of it, "
+            "make_kernel(modules=['zz_sent']) rather than by value"
+        )
+        other = ImportError("cannot import name 'x' from 'json'", name="json")
+        importer.explain(other)
+        assert str(other) == "cannot import name 'x' from 'json'"
 
     def test_names_that_nobody_asks_for(self, library, importer, monkeypatch):
         """The standard library's that this system lacks, and what cannot be imported."""

@@ -282,11 +282,17 @@ def made_by_exec(call):
 
 @case(remote=True)
 def made_by_eval(call):
-    f = eval("lambda x: x * 2")
+    f = eval("lambda x: x * " + str(2))
     if not call.sourced:
         assert call(f, 2) == 4
         return
     matches(call.refused(f, 2), "<lambda>", "source")
+
+
+@case(remote=True)
+def made_by_eval_of_a_literal(call):
+    f = eval("lambda x: x * 3")
+    assert call(f, 2) == 6
 
 
 @case(remote=True)

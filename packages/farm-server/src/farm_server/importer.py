@@ -27,6 +27,7 @@ from typing import Any, Callable, Optional
 
 from farm_common.handshake import ClientHello
 from farm_common.shipping.modules import GivenModule, contents, is_module_name, python_name
+from farm_common.shipping.rebuild_belongings import advice
 
 from .importlock import released
 
@@ -216,6 +217,12 @@ class Importer:
 
     def _explain(self, error: ImportError) -> None:
         name = error.name
+        if str(error.msg).startswith("cannot import name "):
+            told = advice(name) if isinstance(name, str) else ""
+            if not error.msg.endswith(told):
+                error.msg += told
+                error.args = (error.msg, *error.args[1:])
+            return
         plain = f"No module named {name!r}"
         if not isinstance(name, str) or error.msg != plain:
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["goes_by_value", "ship_by_value"]
+__all__ = ["goes_by_value", "is_used", "ship_by_value"]
 
 # Modules whose functions and classes travel by value, by their first names.
 _by_value: set[str] = set()
@@ -23,3 +23,8 @@ def goes_by_value(module: str) -> bool:
     if not _by_value:
         return False
     return any(module == name or module.startswith(f"{name}.") for name in _by_value)
+
+
+def is_used() -> bool:
+    """Whether `ship_by_value` was called at all."""
+    return bool(_by_value)

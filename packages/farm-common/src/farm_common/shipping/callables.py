@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import inspect
 import operator
 import sys
@@ -295,6 +296,16 @@ def _partial_method_bound(function: Any) -> Any:
     return values.partial_method_function, (_cell(function, "self"),)
 
 
+def _comparison_key(key: Any) -> Any:
+    """What `functools.cmp_to_key` gives; it keeps its function to itself."""
+    found = gc.get_referents(key)
+    obj = getattr(key, "obj", None)  # None where there is none, too
+    wrapped = [obj] if any(one is obj for one in found) else []
+    others = [one for one in found if callable(one) and (not wrapped or one is not obj)]
+    others = [one for one in others if one is not type(key)]
+    return (values.comparison_key, (*others, *wrapped)) if len(others) == 1 else NotImplemented
+
+
 def _new_type(made: Any) -> Any:
     if is_importable(made):
         return NotImplemented
@@ -387,6 +398,8 @@ else:
     REDUCERS[types.WrapperDescriptorType] = _unbound
     REDUCERS[types.ClassMethodDescriptorType] = _unbound
     REDUCERS[functools._lru_cache_wrapper] = _cache
+if not isinstance(functools.cmp_to_key(max), type):  # what is in Python goes as a class
+    REDUCERS[type(functools.cmp_to_key(max))] = _comparison_key
 if "_singledispatchmethod_get" in vars(functools):
     REDUCERS[vars(functools)["_singledispatchmethod_get"]] = _single_dispatch_get
 if isinstance(typing.NewType, type):

@@ -11,22 +11,31 @@ The receiving side is `rebuild`, which the pickles name.
 
 from __future__ import annotations
 
+import collections
 import dis
-import functools
 import linecache
 import marshal
 import sys
 import types
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Callable, Optional
 
 from ..errors import SerializationError
 from . import rebuild
-from .by_value import goes_by_value
-from .codes import operands
+from .by_value import goes_by_value, is_used
+from .codes import CodeTable, operands
 from .importable import is_imported
+from .imports import imported_modules
+from .rebuild_belongings import absent_function, sent_module
 
-__all__ = ["Wrapping", "global_names", "reduce_cell", "reduce_function", "reduce_module"]
+__all__ = [
+    "WithOffers",
+    "Wrapping",
+    "global_names",
+    "reduce_cell",
+    "reduce_function",
+    "reduce_module",
+]
 
 _GLOBAL_OPS = frozenset(
     {
@@ -68,6 +77,57 @@ class _Code:
         return self._reduced
 
 
+class _End:
+    """The last thing in a state: it is written when all else is."""
+
+    def __init__(self, wrapping: Wrapping) -> None:
+        self._wrapping = wrapping
+
+    def __reduce__(self) -> Any:
+        self._wrapping.open.pop()
+        return tuple, ()
+
+
+class _Offer:
+    """What functions import of a module that goes by value."""
+
+    def __init__(self, module: types.ModuleType, members: list[Any]) -> None:
+        self._reduced = rebuild.offer_module, (module, members)
+
+    def __reduce__(self) -> Any:
+        return self._reduced
+
+
+class WithOffers:
+    """A value, and after it what its functions import.
+
+    Deep in a pickle the imports of functions that are imported themselves would be deeper than
+    any pickler goes.
+
+    Args:
+        value: The value.
+        offers: Gives, when what is before is written, what is to follow; more may come of that.
+    """
+
+    def __init__(self, value: Any, offers: Callable[[], list[Any]]) -> None:
+        self._value = value
+        self._offers = offers
+
+    def __reduce__(self) -> Any:
+        return rebuild.with_offers, (self._value, _Later(self._offers))
+
+
+class _Later:
+    """What is found out when it is written."""
+
+    def __init__(self, offers: Callable[[], list[Any]]) -> None:
+        self._offers = offers
+
+    def __reduce__(self) -> Any:
+        found = self._offers()
+        return (rebuild.with_offers, (found, _Later(self._offers))) if found else (tuple, ())
+
+
 class Wrapping:
     """What one pickle has written of functions so far.
 
@@ -86,6 +146,12 @@ class Wrapping:
         self._codes: dict[int, tuple[types.CodeType, _Code]] = {}
         self._cells: dict[int, types.CellType] = {}
         self._members: dict[int, set[str]] = {}  # of modules that go by value, what was written
+        self._offers: collections.deque[tuple[types.ModuleType, types.CodeType]] = (
+            collections.deque()
+        )
+        self._offered: set[int] = set()
+        #: The modules of functions and classes that are begun, whose state is not written yet.
+        self.open: list[str] = []
 
     def namespace(self, values: dict[str, Any]) -> _Namespace:
         """What stands for a dict of globals."""
@@ -113,17 +179,53 @@ class Wrapping:
         self, module: Any, code: types.CodeType
     ) -> Iterator[tuple[types.ModuleType, dict[str, Any]]]:
         """What code may use of a module that goes by value, and of those in it, if not yet sent."""
-        if type(module) is not types.ModuleType or not goes_by_value(module.__name__):
-            return
-        sent = self._members.setdefault(id(module), set())
-        content = vars(module)
-        names = sorted(_all_names(code) - sent)  # the content id must not depend on the order
-        found = {name: content[name] for name in names if name in content}
-        if found:
-            sent.update(found)
-            yield module, found
-        for value in found.values():
-            yield from self.take_members(value, code)
+        names = sorted(_all_names(code))  # the content id must not depend on the order
+        waiting: list[Any] = [module]
+        seen: set[int] = set()
+        while waiting:
+            owner = waiting.pop()
+            if type(owner) is not types.ModuleType or id(owner) in seen:
+                continue
+            if not goes_by_value(owner.__name__):
+                continue
+            seen.add(id(owner))
+            content = vars(owner)
+            sent = self._members.setdefault(id(owner), set())
+            found = {name: content[name] for name in names if name in content}
+            fresh = {name: value for name, value in found.items() if name not in sent}
+            if fresh:
+                sent.update(fresh)
+                yield owner, fresh
+            waiting += found.values()
+
+    def begin(self, module: Optional[str], state: dict[str, Any]) -> None:
+        """A function or class of a module is begun, and finished when its state is written."""
+        if is_used():
+            self.open.append(module or "")
+            state["end"] = _End(self)
+
+    def offer(self, module: types.ModuleType, code: types.CodeType) -> None:
+        """Write later what code imports of a module when it runs: it is seldom needed before."""
+        self._offers.append((module, code))
+
+    def offers(self) -> list[_Offer]:
+        """What was offered since the last call."""
+        found = []
+        while self._offers:
+            module, code = self._offers.popleft()
+            members = list(self.take_members(module, code))
+            if members or id(module) not in self._offered:
+                self._offered.add(id(module))
+                found.append(_Offer(module, members))
+        return found
+
+    def home(self, function: types.FunctionType) -> str:
+        """The module that a function is from; "" where that does not go by value."""
+        own: Any = function.__module__
+        if not isinstance(own, str) or own == "builtins":
+            # Generated, among globals of its own, for what it is found in.
+            own = self.open[-1] if self.open else ""
+        return own if goes_by_value(own) else ""
 
     def reduce_code(self, code: types.CodeType) -> Any:
         """A code object that is a value: as bytecode, or not at all."""
@@ -150,7 +252,7 @@ class Wrapping:
             except SerializationError:
                 return self._as_bytecode(code, *_lines(code, function.__globals__))
             return self._as_bytecode(code, typed.line, typed.text)
-        unit = source.find_unit(function)
+        unit = source.find_unit(function, self.home(function))
         minimum = source.minimum_version(unit)
         if minimum > self.minimum:
             self.minimum = minimum
@@ -161,13 +263,28 @@ class Wrapping:
 def reduce_function(function: types.FunctionType, wrapping: Wrapping) -> Any:
     """Reduce a function that travels by value.
 
+    One of a module sent by value that others may never call need not keep these from travelling:
+    where it has no source, something takes its place that says so when it is called.
+
     Raises:
         SerializationError: Source is needed, and there is none.
     """
+    try:
+        reduced = wrapping.code(function)
+    except SerializationError as error:
+        home = wrapping.home(function)
+        if not wrapping.open or not home:
+            raise
+        return absent_function, (function.__name__, function.__qualname__, home, str(error))
+    return _reduce_written(function, reduced, wrapping)
+
+
+def _reduce_written(function: types.FunctionType, reduced: _Code, wrapping: Wrapping) -> Any:
+    """Reduce a function whose code travels."""
     code = function.__code__
     namespace = wrapping.namespace(function.__globals__)
     cells = function.__closure__ or ()
-    skeleton = (wrapping.code(function), namespace, code.co_freevars, cells)
+    skeleton = (reduced, namespace, code.co_freevars, cells)
 
     attributes = {}
     for name in _ATTRIBUTES:
@@ -199,9 +316,12 @@ def reduce_function(function: types.FunctionType, wrapping: Wrapping) -> Any:
             state["imports"] = imports
     used = [namespace.values[name] for name in names if name in namespace.values]
     used += [content for _, content in _contents(cells)]
+    for module in imported_modules(code, namespace.values):
+        wrapping.offer(module, code)
     members = [part for value in used for part in wrapping.take_members(value, code)]
     if members:
         state["members"] = members
+    wrapping.begin(wrapping.home(function), state)
     return rebuild.make_function, skeleton, state, None, None, rebuild.fill_function
 
 
@@ -236,7 +356,7 @@ def reduce_module(module: types.ModuleType) -> Any:
     """
     name = module.__name__
     if goes_by_value(name):
-        return rebuild.make_module, (name, module.__doc__)  # functions bring what they use of it
+        return sent_module, (name, module.__doc__)  # functions bring what they use of it
     if is_imported(module):
         return rebuild.import_module, (name,)
     if sys.modules.get(name) is module:
@@ -264,10 +384,16 @@ def _submodules(packages: list[types.ModuleType], code: types.CodeType) -> list[
     return found
 
 
-@functools.lru_cache(4096)
 def global_names(code: types.CodeType) -> tuple[str, ...]:
     """The names that a function's code, and the functions inside it, look up as globals."""
-    return tuple(dict.fromkeys(_global_names(code)))
+    found = _names.get(code)
+    if found is None:
+        found = tuple(dict.fromkeys(_global_names(code)))
+        _names.put(code, found)
+    return found
+
+
+_names: CodeTable[tuple[str, ...]] = CodeTable()
 
 
 def _global_names(code: types.CodeType) -> Iterator[str]:

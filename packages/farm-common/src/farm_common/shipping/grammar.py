@@ -39,7 +39,7 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
-@functools.lru_cache(4096)
+@functools.lru_cache(16384)  # a large package that is sent by value has as many
 def minimum_version(unit: Unit) -> Version:
     """The oldest Python whose grammar reads a unit, ``(3, 9)`` at least.
 

@@ -23,10 +23,11 @@ from typing import Any, Callable, NamedTuple, Optional, TypeVar, Union
 
 from ..errors import SerializationError
 from ..frames import Buffer
-from . import diagnosis
+from . import belongings, diagnosis
 from .aliases import public_name, resolve
+from .by_value import is_used
 from .classes import reduce_class
-from .functions import Wrapping, reduce_cell, reduce_function, reduce_module
+from .functions import WithOffers, Wrapping, reduce_cell, reduce_function, reduce_module
 from .importable import is_importable
 from .pickler import Pickler
 from .placeholders import PlaceholderUnpickler
@@ -232,7 +233,7 @@ def _dump(pickler: _Pickler, value: Any, bytecode: bool) -> Parcel:
     pickler.clean = False
     outer = begin_collecting(pickler.shared)
     try:
-        pickler.dump(value)
+        pickler.dump(WithOffers(value, pickler.offers) if is_used() else value)
         return pickler.parcel()
     except (RecursionError, MemoryError, SerializationError):
         raise  # more of the same would not help
@@ -289,6 +290,10 @@ class _Pickler(Pickler):
         self._buffers: list[Buffer] = []
         self._file = file
 
+    def offers(self) -> list[Any]:
+        """What is to be written when all else is."""
+        return [] if self._wrapping is None else self._wrapping.offers()
+
     def parcel(self) -> Parcel:
         """What was pickled since the last call."""
         wrapping = self._wrapping
@@ -319,7 +324,10 @@ class _Pickler(Pickler):
             return reduce_function(obj, self._wrap()) if made is NotImplemented else made
         # Not isinstance(obj, type): that is true of list[int] on 3.9 and 3.10.
         if issubclass(kind, type):
-            return reduce_class(obj)
+            reduced = reduce_class(obj)
+            if reduced is not NotImplemented and len(reduced) > 2:
+                self._wrap().begin(obj.__module__, reduced[2])
+            return reduced
         reducer = REDUCERS.get(kind) or reducer_for(kind)
         if reducer is not None:
             return reducer(obj)
@@ -333,7 +341,21 @@ class _Pickler(Pickler):
             return self._wrap().reduce_code(obj)
         if kind is types.ModuleType:
             return reduce_module(obj)
-        return NotImplemented
+        return self._reduce_instance(obj, kind) if is_used() else NotImplemented
+
+    def _reduce_instance(self, obj: Any, kind: type) -> Any:
+        """An instance, which may be one of a module that is sent by value.
+
+        What its class says of pickling was written for a side that has the module. It names
+        globals that are not there, and runs code while that is still coming in.
+        """
+        if not belongings.has_own_way(kind):
+            return NotImplemented
+        reduced = obj.__reduce_ex__(self.protocol)
+        if isinstance(reduced, str):
+            return belongings.reduce_named(obj, reduced)
+        is_open = self._wrapping is not None and self._wrapping.open
+        return belongings.reduce_plain(obj) if is_open else reduced
 
     def _wrap(self) -> Wrapping:
         if self._wrapping is None:

@@ -12,10 +12,12 @@ import importlib
 import marshal
 import sys
 import types
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Callable, Optional
 
 from .lines import show
+from .rebuild_belongings import offer_module as offered
+from .rebuild_belongings import renew_offered
 
 __all__ = [
     "code_from_bytecode",
@@ -28,6 +30,8 @@ __all__ = [
     "make_method",
     "make_module",
     "make_namespace",
+    "offer_module",
+    "with_offers",
 ]
 
 
@@ -112,8 +116,7 @@ def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
     for cell, content in state.get("cells", ()):
         cell.cell_contents = content
     function.__globals__.update(state.get("globals", _NOTHING))
-    for module, content in state.get("members", ()):
-        vars(module).update(content)
+    _add_members(state.get("members", ()))
     for name in state.get("imports", ()):
         try:
             importlib.import_module(name)
@@ -122,6 +125,30 @@ def fill_function(function: types.FunctionType, state: dict[str, Any]) -> None:
 
 
 _NOTHING: dict[str, Any] = {}
+
+
+def _add_members(members: Iterable[tuple[types.ModuleType, dict[str, Any]]]) -> None:
+    for module, content in members:
+        vars(module).update(content)
+        renew_offered(module.__name__, content)
+
+
+def offer_module(
+    module: types.ModuleType, members: Iterable[tuple[types.ModuleType, dict[str, Any]]]
+) -> None:
+    """Have the import statements of functions find a module that was sent by value.
+
+    Args:
+        module: The module.
+        members: What they use of it, and of modules in it.
+    """
+    _add_members(members)
+    offered(module)
+
+
+def with_offers(*parts: Any) -> Any:
+    """The first of what came: a value. Its functions import what came after it."""
+    return parts[0]
 
 
 def make_method(function: Callable[..., Any], owner: Any) -> types.MethodType:

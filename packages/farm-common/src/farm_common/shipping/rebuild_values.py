@@ -34,6 +34,7 @@ __all__ = [
     "attribute_of_class",
     "c_data",
     "cached_property",
+    "comparison_key",
     "construct",
     "context_manager",
     "data_field",
@@ -145,6 +146,12 @@ def construct(make: Callable[..., Any], keywords: dict[str, Any]) -> Any:
     """Call something with those of the keyword arguments that it knows here."""
     known = inspect.signature(make).parameters
     return make(**{name: value for name, value in keywords.items() if name in known})
+
+
+def comparison_key(compare: Callable[[Any, Any], Any], *wrapped: Any) -> Any:
+    """What `functools.cmp_to_key` makes of a function, or what that makes of an object."""
+    made: Any = functools.cmp_to_key(compare)
+    return made(*wrapped) if wrapped else made
 
 
 def immutable(base: Any, cls: type, *args: Any) -> Any:

@@ -16,6 +16,7 @@ import types
 from typing import Any, Callable
 
 from .aliases import resolve
+from .belongings import reduce_belonging
 
 __all__ = ["BY_NAME", "BY_TYPE", "Refusal", "is_customised", "reduce_file", "refuse"]
 
@@ -190,7 +191,8 @@ def refuse(value: Any) -> Any:
     """Say of a value that it cannot travel.
 
     Returns:
-        NotImplemented where the user registered a way for its type with `copyreg`.
+        NotImplemented where the user registered a way for its type with `copyreg`; what a module
+            that is sent by value made for itself goes as its place there.
 
     Raises:
         Refusal: It cannot travel.
@@ -198,6 +200,9 @@ def refuse(value: Any) -> Any:
     kind = type(value)
     if kind in copyreg.dispatch_table:
         return NotImplemented
+    belonging = reduce_belonging(value)
+    if belonging is not None:
+        return belonging
     for base in kind.__mro__:
         words = _WORDS.get(base) or _WORDS.get(f"{base.__module__}.{base.__qualname__}")
         if words is not None:

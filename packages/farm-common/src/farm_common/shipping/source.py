@@ -19,7 +19,7 @@ from ..errors import SerializationError
 from .codes import CodeTable, is_rewritten, same_code, walk_codes
 from .grammar import minimum_version
 from .index import Entry, Text
-from .texts import find_texts, remember
+from .texts import find_texts, generating_texts, remember
 from .unit import LAMBDA, Unit, build, made_from
 
 __all__ = ["find_unit", "minimum_version", "remember"]
@@ -36,11 +36,12 @@ _FUTURES = {
 }
 
 
-def find_unit(function: types.FunctionType) -> Unit:
+def find_unit(function: types.FunctionType, home: str = "") -> Unit:
     """The source of a function; costs next to nothing for a code object that is known.
 
     Args:
         function: A function that was written in Python.
+        home: The module that may have generated it, where that is sent by value.
 
     Raises:
         SerializationError: Its source is not known, or not that of the code that it runs; says
@@ -55,12 +56,12 @@ def find_unit(function: types.FunctionType) -> Unit:
         )
     unit = _found.get(code)
     if unit is None:
-        unit = _find(function, code)
+        unit = _find(function, code, home)
         _found.put(code, unit)
     return unit
 
 
-def _find(function: types.FunctionType, code: types.CodeType) -> Unit:
+def _find(function: types.FunctionType, code: types.CodeType, home: str) -> Unit:
     made = made_from(code)
     if made is not None:
         unit, is_outermost = made
@@ -74,6 +75,11 @@ def _find(function: types.FunctionType, code: types.CodeType) -> Unit:
     for text in find_texts(code, function.__globals__):
         texts.append(text)
         found = _find_in(text, code, None, trusted=is_rewritten(code))
+        if found is not None:
+            return found
+    for text in generating_texts(function, home):
+        texts.append(text)
+        found = _find_in(text, code, None, trusted=False)
         if found is not None:
             return found
     for text in texts:

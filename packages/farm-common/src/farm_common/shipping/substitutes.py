@@ -14,6 +14,7 @@ import sys
 import threading
 import types
 import typing
+from collections.abc import Iterable, Iterator
 from typing import Any, Callable, NoReturn, Optional, cast
 
 __all__ = ["MissingForm", "find", "name_of"]
@@ -192,6 +193,30 @@ def _decorator(*_: Any, **__: Any) -> Callable[[Any], Any]:
     return _same
 
 
+def _pairwise(iterable: Iterable[Any], /) -> Iterator[tuple[Any, Any]]:
+    """What `itertools.pairwise` gives."""
+    first, second = itertools.tee(iterable)
+    next(second, None)
+    return zip(first, second)
+
+
+def _batched(iterable: Iterable[Any], n: int, *, strict: bool = False) -> Iterator[tuple[Any, ...]]:
+    """What `itertools.batched` gives."""
+    if n < 1:
+        raise ValueError("n must be at least one")
+    return _batches(iter(iterable), n, strict)
+
+
+def _batches(elements: Iterator[Any], n: int, strict: bool) -> Iterator[tuple[Any, ...]]:
+    while True:
+        batch = tuple(itertools.islice(elements, n))
+        if not batch:
+            return
+        if strict and len(batch) != n:
+            raise ValueError("batched(): incomplete batch")
+        yield batch
+
+
 class _KwOnly:
     """Stands for the type of `dataclasses.KW_ONLY`."""
 
@@ -208,6 +233,8 @@ _MAKERS: dict[tuple[str, str], Callable[[], Any]] = {
     ("enum", "StrEnum"): _str_enum,
     ("enum", "ReprEnum"): lambda: enum.Enum,
     ("http", "HTTPMethod"): _http_method,
+    ("itertools", "batched"): lambda: _batched,
+    ("itertools", "pairwise"): lambda: _pairwise,
     ("typing", "assert_never"): lambda: _assert_never,
     ("typing", "assert_type"): lambda: _same,
     ("typing", "override"): lambda: _same,

@@ -7,6 +7,8 @@ to the code at hand. What was once read is kept: it may be what later edits dest
 
 from __future__ import annotations
 
+import ast
+import functools
 import io
 import linecache
 import os
@@ -21,10 +23,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Optional
 
 from .codes import inner_codes
+from .generated import generated_texts
 from .index import Text
 from .unit import LAMBDA
 
-__all__ = ["find_texts", "remember"]
+__all__ = ["find_texts", "generating_texts", "remember"]
 
 #: How many texts are kept of one file, in a session that edits and reloads it.
 _KEPT_LIMIT = 100
@@ -86,6 +89,66 @@ def find_texts(code: types.CodeType, namespace: dict[str, Any]) -> Iterator[Text
             yield text
     if filename.startswith("<"):
         yield from _typed_texts(code)
+        yield from _literal_texts(code, namespace)
+
+
+def generating_texts(function: types.FunctionType, home: str) -> Iterator[Text]:
+    """The texts that a tool may have generated a function from, where its code names none.
+
+    Many leave the text among the function's attributes. What a module that is sent by value
+    compiles in the course of its import can be seen by another import.
+
+    Args:
+        function: The function.
+        home: The module that may have generated it, if that is sent by value; else "".
+    """
+    mentions = _mention(function.__code__)
+    for value in list(function.__dict__.values()):
+        if isinstance(value, str) and mentions.search(value):
+            yield _text(value)
+    if home and function.__code__.co_filename.startswith("<"):
+        for content in generated_texts(home):
+            if mentions.search(content):
+                yield _text(content)
+
+
+def _mention(code: types.CodeType) -> re.Pattern[str]:
+    """What a text has in it that defines a function."""
+    if code.co_name == LAMBDA:
+        return re.compile(r"\blambda\b")
+    return re.compile(rf"\bdef\s+{re.escape(code.co_name)}\b")
+
+
+def _literal_texts(code: types.CodeType, namespace: dict[str, Any]) -> Iterator[Text]:
+    """What `exec` and `eval` may have been given: the strings in the module that called them."""
+    own = namespace.get("__file__")
+    text = _read_file(own) if isinstance(own, str) else None
+    content = text.content if text is not None else _ask_loader(namespace)
+    mentions = _mention(code)
+    # In the file a name may follow the letter of an escape sequence.
+    if not content or (code.co_name not in content and code.co_name != LAMBDA):
+        return
+    for literal in _literals(content):
+        if mentions.search(literal):
+            yield _text(literal)
+            if literal[:1].isspace():
+                yield _text(textwrap.dedent(literal))
+
+
+@functools.lru_cache(16)
+def _literals(content: str) -> tuple[str, ...]:
+    """The strings of a text that look like code."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()
+    return tuple(
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and ("def " in node.value or "lambda" in node.value)
+    )
 
 
 def _keep(filename: str, text: Text) -> None:

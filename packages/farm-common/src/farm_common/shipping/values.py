@@ -20,7 +20,7 @@ import sys
 import weakref
 from typing import Any, Callable, Optional
 
-from . import arrays, callables, hints, iterators, records, refusals
+from . import arrays, belongings, callables, hints, iterators, records, refusals
 from .callables import reduce_made_function
 from .importable import is_importable
 from .refusals import Refusal
@@ -36,6 +36,7 @@ REDUCERS: dict[type, Reducer] = {
     **hints.REDUCERS,
     **callables.REDUCERS,
     **iterators.REDUCERS,
+    **belongings.REDUCERS,
 }
 
 _SUBCLASSES: dict[type, Reducer] = {
