@@ -182,8 +182,10 @@ def test_ctrl_c_in_every_wait(program, address, python):
 
 # forks
 
+# Python 3.12 and later warn of forks in programs that have threads, as those with a kernel do.
 FORKED = """
-import os, signal, sys, threading
+import os, signal, sys, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
 import farm_client as farm
 
 kernel = farm.make_kernel(sys.argv[1], timeout=30)
@@ -284,7 +286,8 @@ def test_a_fork_after_make_kernel(program, address, python, case, where):
 
 
 FORKS_IN_TRAFFIC = """
-import os, signal, sys, threading
+import os, signal, sys, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
 import farm_client as farm
 
 signal.alarm(50)
