@@ -27,7 +27,7 @@ from farm_common import stream
 BOUND = 60.0
 
 #: By what the waits for dead peers are divided, so that a test need not take minutes.
-_SOONER = 10
+_SOONER = 20
 
 # The server of a host, which begins when the host's network is there.
 _SERVER = f"""
