@@ -43,7 +43,9 @@ REHEARSALS = [["farm-common", "0.1.99", "--check"], ["farm-server", "99.0", "--c
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
-nox.options.sessions = ["lint", "types", "tests", "docs", "build", "release", "integration"]
+nox.options.sessions = [
+    *("lint", "types", "tests", "fuzz", "docs", "build", "release", "integration"),
+]
 
 
 def group(name: str) -> tuple[str, ...]:
@@ -76,7 +78,7 @@ def install_wheels(session: nox.Session, python: str, wheels: Path, *extra: str)
 @nox.session(python=list(FOUND))
 def tests(session: nox.Session) -> None:
     """Each package's own tests, on each interpreter found."""
-    install_packages(session, *group("test"), *group("numpy"))
+    install_packages(session, *group("test"), *group("numpy"), *group("certs"))
     session.run("pytest", *session.posargs)
 
 
@@ -134,7 +136,7 @@ def install_everywhere(session: nox.Session) -> dict[str, str]:
             session.run("uv", "venv", "--quiet", "--clear", "--python", path, folder)
             pythons[name] = f"{folder}/bin/python"
     for name, python in pythons.items():
-        others = group("libraries" if name == DEFAULT else "joblib")
+        others = (*group("libraries"), *group("certs")) if name == DEFAULT else group("joblib")
         install_wheels(session, python, wheels, "--reinstall", *group("numpy"), *others)
     return {"FARM_PYTHONS": json.dumps(pythons)}
 
@@ -250,7 +252,8 @@ def release(session: nox.Session) -> None:
 @nox.session(python=DEFAULT)
 def coverage(session: nox.Session) -> None:
     """Which lines and branches the packages' own tests reach, worker processes included."""
-    install_packages(session, *group("test"), *group("coverage"), *group("numpy"))
+    extra = ("test", "coverage", "numpy", "certs")
+    install_packages(session, *(name for what in extra for name in group(what)))
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
     session.run("coverage", "combine", "--quiet")
@@ -264,7 +267,7 @@ def bench(session: nox.Session) -> None:
     wheels = Path(session.virtualenv.location) / "wheels"
     build_wheels(session, wheels)
     python = str(Path(session.virtualenv.location) / "bin" / "python")
-    install_wheels(session, python, wheels, "--reinstall", *group("numpy"))
+    install_wheels(session, python, wheels, "--reinstall", *group("numpy"), *group("certs"))
     session.run("python", "tests-integration/bench", *session.posargs)
 
 

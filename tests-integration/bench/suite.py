@@ -24,6 +24,7 @@ import mixture
 import shipping
 import startup
 import throughput
+import tls
 import volume
 from effort import Effort
 from machine import Meter, describe
@@ -39,6 +40,7 @@ MEASURES = {
     "crowd": crowd.measure,
     "cognates": cognates.measure,
     "shipping": shipping.measure,
+    "tls": tls.measure,
 }
 
 #: A measure that takes longer than this hangs, and ends the run with every thread's stack.

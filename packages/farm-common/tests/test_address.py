@@ -82,7 +82,7 @@ REFUSED = [
     ("local?workers=-1", "workers=-1 is not"),
     ("local?workers=two", "workers=two is not"),
     ("local?workers=" + "9" * 5000, "is not a number above 0"),
-    ("h:1?python=x", "tcp takes no option 'python' (only workers)"),
+    ("h:1?python=x", "tcp takes no option 'python' (only user, workers)"),
     ("unix:///s?a=b", "unix takes no option 'a'"),
     (("host",), "a tuple must be (host, port)"),
     (("host", "80"), "a tuple must be (host, port)"),

@@ -13,8 +13,8 @@ PUBLIC = {
     "farm_common": """
         Address AddressError AddressLike AuthError Authenticator Deadline FarmError
         IncompatibleVersionError InvalidTaskError KernelCreationError KernelEndedError Layer NoAuth
-        NoKernelError ProtocolError PtreeCycleError PtreeError PtreeRedefinitionError
-        PtreeUndefinedFunctionError SerializationError TaskExecutionError TaskKilledError
+        NoKernelError PeerIdentity ProtocolError PtreeCycleError PtreeError PtreeRedefinitionError
+        PtreeUndefinedFunctionError SerializationError TLSAuth TaskExecutionError TaskKilledError
         TaskTimeoutError UnsupportedError WorkerLostError __version__ parse_address
     """,
     "farm_common.address": "UNIX_PATH_LIMIT Address AddressLike parse_address",
@@ -45,7 +45,11 @@ PUBLIC = {
         MapPart MapTails MarkPart ReducePart Runner SomePart SortPart make_array
         make_ndarray pack_failures_by time_calls_by
     """,
-    "farm_common.security": "Authenticator Layer NoAuth PlainLayer find_authenticator",
+    "farm_common.peer": "is_loopback is_trusted peer_name peer_uid user_name",
+    "farm_common.security": """
+        Authenticator Layer NoAuth PeerIdentity PlainLayer TLSAuth find_authenticator
+    """,
+    "farm_common.security.tls_layer": "ALPN TLSLayer",
     "farm_common.shipping.interruptions": "Interruption pack_interruption unpack_interruption",
     "farm_common.shipping.modules": """
         GivenModule KINDS NAME_LIMIT contents is_module_name pack_changes pack_module python_name

@@ -637,10 +637,10 @@ class TestLayer:
             served.receive()
 
     def test_cut_off(self, streams):
-        """The layer has a say when the peer closes."""
+        """The layer has a say when the peer closes: that is a loss, not an end."""
         client, served = streams
         served.close()
-        with pytest.raises(AuthError, match="the connection was cut off"):
+        with pytest.raises(ConnectionAbortedError, match="the connection was cut off"):
             client.receive()
 
     def test_closed_in_order(self, streams):

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from farm_common.address import parse_address
+from farm_common.security import NoAuth, TLSAuth
 from farm_server import cli
 
 
@@ -56,9 +57,35 @@ def test_all_options(serve, capsys, tmp_path):
     assert capsys.readouterr().out == "farm-server ready 127.0.0.1:1 [::1]:2\n"
 
 
+def test_certificates(serve, monkeypatch):
+    """The directory and the names that may come in reach the mechanism."""
+    made = []
+
+    class Auth(TLSAuth):
+        @classmethod
+        def from_directory(cls, directory, *, allowed_names):
+            made.append((directory, allowed_names))
+            return NoAuth()
+
+    monkeypatch.setattr(cli, "TLSAuth", Auth)
+    assert run("--tls", "d") == 0
+    assert run("--tls", "d", "--allow", "alice", "--allow", "bob") == 0
+    assert made == [("d", None), ("d", ["alice", "bob"])]
+    assert [settings.auths[0].name for settings, _ in serve] == ["none", "none"]
+
+
+def test_local_users(serve):
+    """An option of its own."""
+    run("--allow-local-users")
+    run()
+    assert [settings.local_users for settings, _ in serve] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
+        (["--allow", "alice"], "--allow says who may connect of those who prove who they are"),
+        (["--tls", "/nowhere"], "the private key is missing: /nowhere/key.pem; farm-admin certs"),
         (["nonsense"], "bad address 'nonsense'"),
         (["local"], "a server cannot listen on 'local'"),
         (["--workers", "0"], "'0' is not a number above 0"),

@@ -98,13 +98,14 @@ class Bench:
         self.settle()
         return client
 
-    def session(self, role="work", before=None):
+    def session(self, role="work", before=None, principal=None):
         """A client that was admitted: its socket, its child's number and birth."""
         preamble = Preamble() if before is None else Preamble(session=before)
         client = self.connect(preamble.encode())
         pid = max(self.processes.births)
         birth = self.processes.births[pid]
-        self.tell(birth, ask="admit", role=role, kernel="k", index=0, peer="p")
+        said = {"role": role, "kernel": "k", "index": 0, "peer": "p", "principal": principal}
+        self.tell(birth, ask="admit", **said)
         self.settle()
         self.answer = self.hear(birth)
         return client, pid, birth
@@ -241,6 +242,50 @@ def test_many_unauthenticated_sessions(bench, monkeypatch):
     assert len(bench.processes.births) == 4
 
 
+def test_who_leads_nowhere_gives_way(bench, monkeypatch):
+    """After a second, the oldest; not before, and not while nobody waits."""
+    monkeypatch.setattr(module, "UNAUTHENTICATED", 2)
+    for _ in range(2):
+        bench.connect(Preamble().encode())
+    bench.settle(5)
+    assert bench.processes.signals == []
+    bench.connect(Preamble().encode())
+    assert bench.processes.signals == [(1000, signal.SIGKILL)]
+    bench.settle(5)
+    assert bench.processes.signals == [(1000, signal.SIGKILL)]  # one place is enough for one
+    bench.die(1000, signal.SIGKILL)
+    bench.listener._reap()
+    assert len(bench.processes.births) == 3
+    bench.connect(Preamble().encode())
+    assert bench.processes.signals[1:] == [(1001, signal.SIGKILL)]
+
+
+def test_the_young_have_a_second(bench, monkeypatch):
+    """A handshake that has just begun is not ended for another."""
+    monkeypatch.setattr(module, "UNAUTHENTICATED", 1)
+    bench.connect(Preamble().encode())
+    bench.settle(0.5)
+    bench.connect(Preamble().encode())
+    bench.settle(0.4)
+    assert bench.processes.signals == []
+    bench.settle(0.2)
+    assert bench.processes.signals == [(1000, signal.SIGKILL)]
+
+
+def test_who_came_last_is_first(bench, monkeypatch):
+    """So a queue of those who lead nowhere is not in the way."""
+    monkeypatch.setattr(module, "UNAUTHENTICATED", 1)
+    preambles = [Preamble(session=bytes([number]) * 16).encode() for number in range(1, 4)]
+    for preamble in preambles:
+        bench.connect(preamble)
+    bench.die(1000)
+    bench.listener._reap()
+    bench.die(1001)
+    bench.listener._reap()
+    births = bench.processes.births
+    assert [births[pid].start for pid in (1000, 1001, 1002)] == [preambles[n] for n in (0, 2, 1)]
+
+
 def test_waiting_for_a_turn_too_long(bench, monkeypatch):
     """A client that spoke is told why."""
     monkeypatch.setattr(module, "UNAUTHENTICATED", 0)
@@ -256,8 +301,19 @@ def test_another_user(bench, monkeypatch):
     client = bench.connect(Preamble().encode())
     answer = refusal(client)
     assert answer.reason == "auth"
-    assert "serves user 12 only, and you are user 4711" in answer.message
+    assert "serves user " in answer.message
+    assert "12" in answer.message
+    assert "and you are user 4711: start a server of your own" in answer.message
     assert not bench.processes.births
+
+
+def test_all_users_of_this_machine(make, monkeypatch):
+    """They may come in where that was allowed."""
+    bench = make(allow_local_users=True)
+    monkeypatch.setattr(module, "peer_uid", lambda sock: 4711)
+    monkeypatch.setattr(os, "geteuid", lambda: 12)
+    bench.session()
+    assert bench.answer == {"admitted": True}
 
 
 def test_a_system_without_room_for_processes(bench):
@@ -580,6 +636,41 @@ def test_kill(bench):
     bench.settle(0.01)
     assert bench.hear(control) == {"tasks": {birth.session.hex(): 4}}
     assert bench.processes.signals == [(pid, SIGNAL)]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "may"),
+    [
+        (["tls", "alice"], ["tls", "alice"], True),
+        (["tls", "alice"], ["tls", "bob"], False),
+        (["tls", "alice"], ["gss", "alice"], False),
+        (["tls", "alice"], None, False),
+        (None, None, True),
+        (None, ["tls", "alice"], False),
+        (["local user", "4711"], ["local user", "4711"], True),
+        (["local user", "4711"], ["local user", "4712"], False),
+        (["local user", "4711"], ["local user", "0"], True),
+        (["tls", "alice"], ["local user", str(os.geteuid())], True),
+    ],
+)
+def test_kill_by_somebody(bench, theirs, ours, may):
+    """Whose session it is, the server's user and root; for others it is as if it were not there."""
+    _, pid, birth = bench.session(principal=theirs)
+    _, _, control = bench.session("control", principal=ours)
+    running(birth, 4)
+    bench.tell(control, ask="kill", sessions={birth.session.hex(): [[4, 4]]}, dry_run=True)
+    bench.settle()
+    assert bench.hear(control) == {"tasks": {birth.session.hex(): 4} if may else {}}
+    bench.tell(control, ask="kill", sessions={birth.session.hex(): [[4, 4]]}, dry_run=False)
+    bench.settle()
+    assert bench.processes.signals == ([(pid, SIGNAL)] if may else [])
+
+
+def test_status_says_whose_a_session_is(bench):
+    """Where clients authenticate; for people to read."""
+    bench.session(principal=["tls", "alice"])
+    (session,) = bench.listener.status()["sessions"]
+    assert session["peer"].endswith(" alice (tls)")
 
 
 def test_kill_without_an_effect(bench):

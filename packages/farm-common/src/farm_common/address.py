@@ -30,8 +30,8 @@ and ?workers=N after any of them"""
 UNIX_PATH_LIMIT = 103
 
 _OPTIONS = {
-    "tcp": {"workers"},
-    "unix": {"workers"},
+    "tcp": {"workers", "user"},
+    "unix": {"workers", "user"},
     "local": {"workers", "python"},
 }
 
@@ -49,7 +49,9 @@ class Address:
         host: The host name or IP address of a TCP address, without brackets.
         port: The port of a TCP address; 0 lets the system choose when listening.
         path: The socket path of a Unix address.
-        options: What followed the ``?``, as strings.
+        options: What followed the ``?``, as strings: ``workers``; for TCP and Unix addresses
+            ``user``, the user of this machine to whom the server there may belong; for ``local``
+            also ``python``.
     """
 
     kind: str

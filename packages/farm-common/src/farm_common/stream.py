@@ -36,7 +36,8 @@ from .handshake import (
     ServerHello,
 )
 from .memory import allocate
-from .security import Authenticator, Layer
+from .peer import is_trusted, peer_uid, user_name
+from .security import Authenticator, Layer, NoAuth, PeerIdentity
 from .states import Role
 
 __all__ = [
@@ -58,6 +59,9 @@ HANDSHAKE_SECONDS = 10.0
 #: What a layer's own handshake may take, in bytes received.
 _LAYER_LIMIT = 256 * 1024
 
+#: How long a peer that the layer refused has to take note.
+_PARTING_SECONDS = 1.0
+
 _CHUNK = 64 * 1024  # below malloc's mmap threshold: a larger one costs page faults each time
 _SOCKET_BUFFER = 1 << 20
 _KEEP_ALIVE = (
@@ -69,6 +73,7 @@ _KEEP_ALIVE = (
 _SEGMENTS = 64  # of one sendmsg; IOV_MAX is 1024 on Linux and at least 16 everywhere
 _PIECE = 1 << 29  # of one sendmsg or recv; some kernels fail from 2 GiB on
 _WRAP_PIECE = 256 * 1024
+_PROTECTED_CHUNK = 256 * 1024  # of what is received for a large frame through a layer
 
 
 def physical_memory() -> int:
@@ -88,6 +93,7 @@ class Stream:
         layer: The security layer, once the handshake has chosen one.
         early: What the peer said already in the same bytes that ended the handshake; `receive`
             returns it first.
+        peer: Who the peer was shown to be.
     """
 
     def __init__(
@@ -96,10 +102,12 @@ class Stream:
         connection: Connection,
         layer: Layer,
         early: Sequence[Happening] = (),
+        peer: Optional[PeerIdentity] = None,
     ) -> None:
         self.sock = sock
         self.connection = connection
         self.layer = layer
+        self.peer = peer
         self._clear = layer.transparent
         self._early = list(early)
         self._reader = connection.reader
@@ -112,6 +120,11 @@ class Stream:
         # Never held while waiting for the socket, so that a receiver gets through.
         self._order = threading.Lock()
         self._out: deque[memoryview] = deque()
+        # What is still to be protected: a piece at a time, so that the peer takes in one while
+        # the next is made, and no second copy of a large value is needed.
+        self._plain: deque[memoryview] = deque()
+        self._distrust: Optional[str] = None  # why the layer gave up
+        self._scratch: Optional[memoryview] = None
 
     def fileno(self) -> int:
         """The socket's descriptor."""
@@ -122,7 +135,8 @@ class Stream:
 
         Raises:
             BlockingIOError: The socket does not block, and nothing is there.
-            EOFError: The peer closed; ConnectionError: the connection broke.
+            EOFError: The peer closed; ConnectionError: the connection broke, or was tampered with
+                or cut as far as the layer can tell.
             ProtocolError: The peer broke the protocol.
         """
         if self._clear and self._reader.assembling is None and not self._early:
@@ -138,13 +152,32 @@ class Stream:
                 if not size:
                     raise EOFError("the peer closed the connection in the middle of a frame")
                 return self.connection.filled(size)
-        data = self.sock.recv(_CHUNK)
+            data = self.sock.recv(_CHUNK)
+            return self.connection.receive_data(data) if data else self._end()
+        return self._receive_protected()
+
+    def _receive_protected(self) -> list[Happening]:
+        target = None if self._reader.assembling is None else self.connection.target()
+        data: Union[bytes, memoryview]
+        if target is None:
+            data = self._recv(_CHUNK)
+        else:
+            if self._scratch is None:
+                self._scratch = memoryview(bytearray(_PROTECTED_CHUNK))
+            data = self._scratch[: self.sock.recv_into(self._scratch)]
         if not data:
             self._end()
-        if self._clear:
-            return self.connection.receive_data(data)
+        size = 0
         with self._order:
-            plain, answer = self.layer.feed(data)
+            if self._distrust is not None:
+                raise ConnectionAbortedError(self._distrust)
+            try:
+                if target is None:
+                    plain, answer = self.layer.feed(bytes(data))
+                else:
+                    size, plain, answer = self.layer.feed_into(data, target)
+            except AuthError as error:
+                raise self._give_up(error) from error
             if answer:
                 self._out.append(memoryview(answer))
         # A sender that holds the lock writes the answer too; to wait for it here would be a
@@ -154,10 +187,26 @@ class Stream:
                 self._flush()
             finally:
                 self._lock.release()
-        return self.connection.receive_data(plain) if plain else []
+        happenings = self.connection.filled(size) if size else []
+        return happenings + self.connection.receive_data(plain) if plain else happenings
+
+    def _give_up(self, error: AuthError) -> ConnectionAbortedError:
+        """Trust the connection no more: a loss, as if it had been cut, for both directions."""
+        self._distrust = str(error)
+        self._plain.clear()
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)  # who waits for it to be readable is woken
+        except OSError:
+            pass  # not connected any more
+        return ConnectionAbortedError(str(error))
 
     def _end(self) -> NoReturn:
-        self.layer.eof()
+        if self._distrust is not None:
+            raise ConnectionAbortedError(self._distrust)
+        try:
+            self.layer.eof()
+        except AuthError as error:
+            raise ConnectionAbortedError(str(error)) from error
         whole = "" if self.connection.idle else " in the middle of a frame"
         raise EOFError(f"the peer closed the connection{whole}")
 
@@ -174,7 +223,7 @@ class Stream:
         """
         if not self._clear:
             with self._order:
-                self._out.extend(self._wrapped(segments))
+                self._plain.extend(map(byte_view, segments))
             return self.flush()
         with self._lock:
             if not self._out and len(segments) == 1:
@@ -197,7 +246,7 @@ class Stream:
             with self._lock:
                 if not self._flush():
                     return False
-            if not self._out:  # else the layer answered between the last write and the release
+            if not self.writing:  # else the layer answered between the last write and the release
                 return True
 
     @property
@@ -208,28 +257,63 @@ class Stream:
     @property
     def writing(self) -> bool:
         """Whether something waits to be written."""
-        return bool(self._out)
+        return bool(self._out or self._plain)
 
     def close(self) -> None:
         """Close the socket, also for other processes that share it; twice is no error."""
+        if not self._clear:
+            self._part()
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # not connected any more
         self.sock.close()
 
-    def _wrapped(self, segments: Sequence[Buffer]) -> list[memoryview]:
-        pieces: list[memoryview] = []
-        for segment in segments:
-            view = byte_view(segment)
-            starts = range(0, len(view), _WRAP_PIECE)
-            wrapped = (self.layer.wrap(view[start : start + _WRAP_PIECE]) for start in starts)
-            pieces.extend(map(memoryview, wrapped))
-        return pieces
+    def _part(self) -> None:
+        """Have the layer say goodbye, unless that would mean to wait."""
+        if not self.writing and self._order.acquire(blocking=False):
+            try:
+                self.sock.setblocking(False)
+                farewell = self.layer.farewell()
+                if farewell:
+                    self.sock.send(farewell)
+            except (AuthError, OSError):
+                pass  # the connection is gone already
+            finally:
+                self._order.release()
+
+    def _protect(self) -> None:
+        """Have the layer make bytes of the next piece of what is to be sent.
+
+        Raises:
+            ConnectionError: The layer does not any more.
+        """
+        with self._order:
+            if self._distrust is not None:
+                raise ConnectionAbortedError(self._distrust)
+            plain = self._plain
+            room = _WRAP_PIECE
+            while plain and room > 0:
+                view = plain.popleft()
+                if len(view) > room:
+                    plain.appendleft(view[room:])
+                    view = view[:room]
+                room -= len(view)
+                try:
+                    wrapped = self.layer.wrap(view)
+                except AuthError as error:
+                    raise self._give_up(error) from error
+                if wrapped:
+                    self._out.append(memoryview(wrapped))
 
     def _flush(self) -> bool:
         out = self._out
-        while out:
+        while True:
+            if not out:
+                if not self._plain:
+                    return True
+                self._protect()
+                continue
             try:
                 if len(out) == 1:
                     sent = self.sock.send(out[0][:_PIECE])
@@ -241,17 +325,17 @@ class Stream:
                 sent -= len(out.popleft())
             if sent:
                 out[0] = out[0][sent:]
-        return True
 
 
 def _batch(out: deque[memoryview]) -> list[memoryview]:
     batch: list[memoryview] = []
     total = 0
-    for segment in out:
-        if len(batch) == _SEGMENTS or total >= _PIECE:
-            break
-        batch.append(segment[: _PIECE - total])
+    # By index: a receiver may append an answer of the layer's at the same time.
+    for index in range(min(len(out), _SEGMENTS)):
+        batch.append(out[index][: _PIECE - total])
         total += len(batch[-1])
+        if total >= _PIECE:
+            break
     return batch
 
 
@@ -404,15 +488,34 @@ def client_handshake(
     driver.send(connection.send_preamble(session))
     preamble = driver.next()
     assert isinstance(preamble, Preamble)
+    if isinstance(auth, NoAuth):
+        _check_owner(sock, address)
     offer = Offer.decode(_admitted(driver.next()).body)
     if auth.name not in offer.mechanisms:
         raise AuthError(_no_common_mechanism(address, auth.name, offer.mechanisms))
     driver.send(*connection.send(Kind.SELECT, Select(auth.name).encode()))
-    layer = auth.client_layer(address)
-    driver.secure(layer, b"")
+    driver.secure(auth.client_layer(address), b"", auth.name)
     driver.send(*connection.send(Kind.HELLO, hello.encode()))
     answer = ServerHello.decode(_admitted(driver.next()).body)
     return Greeting(driver.stream(), answer, preamble)
+
+
+def _check_owner(sock: socket.socket, address: Address) -> None:
+    """Refuse a server of another user of this machine: what it answers could run code here.
+
+    Anybody can listen where the user's own server does not yet, or any more. Called once the
+    server has spoken, see `peer_uid`.
+    """
+    uid = peer_uid(sock)
+    user = address.options.get("user")
+    if uid is None or is_trusted(uid) or user in (str(uid), user_name(uid).partition(" ")[0]):
+        return
+    name = user_name(uid)
+    raise AuthError(
+        f"the server at {address.endpoint} belongs to another user of this machine, {name}, "
+        f"and its answers could run code as you; if you trust that user: "
+        f"{address.endpoint}?user={name.partition(' ')[0]}"
+    )
 
 
 def server_handshake(
@@ -422,6 +525,7 @@ def server_handshake(
     greet: Callable[[ClientHello, Preamble], Union[ServerHello, Refusal]],
     deadline: Deadline,
     frame_limit: int,
+    meet: Optional[Callable[[Optional[PeerIdentity]], None]] = None,
 ) -> tuple[Stream, ClientHello]:
     """Do the server's part of the handshake over an accepted socket.
 
@@ -433,6 +537,8 @@ def server_handshake(
             also raise `AuthError`.
         deadline: For all of it.
         frame_limit: The largest frame to accept once the connection is open, in bytes.
+        meet: Told before `greet` is called who the client is, as far as the mechanism knows; may
+            raise `AuthError`, too.
 
     Raises:
         AuthError, ProtocolError, OSError, EOFError: There is no session;
@@ -455,9 +561,13 @@ def server_handshake(
     chosen = [auth for auth in auths if auth.name == select.mechanism]
     if not chosen:
         raise AuthError(f"the client selected {select.mechanism!r}, which was not offered")
-    driver.secure(chosen[0].server_layer(), connection.take_rest())
+    layer = chosen[0].server_layer()
+    driver.secure(layer, connection.take_rest(), chosen[0].name)
     hello: ClientHello = ClientHello.decode(_frame(driver.next()).body)
     try:
+        layer.admit()
+        if meet is not None:
+            meet(driver.peer)
         answer = greet(hello, preamble)
     except AuthError as error:
         driver.send(*connection.send(Kind.REFUSE, Refusal("auth", str(error)).encode()))
@@ -473,6 +583,7 @@ class _Handshake:
     """Drives a connection over a blocking socket until it is open."""
 
     def __init__(self, sock: socket.socket, connection: Connection, deadline: Deadline) -> None:
+        self.peer: Optional[PeerIdentity] = None
         self._sock = sock
         self._connection = connection
         self._deadline = deadline
@@ -485,7 +596,7 @@ class _Handshake:
             if not data:
                 data = self._receive()
             if self._layer is not None:
-                data, answer = self._layer.feed(data)
+                data, answer = self._feed(self._layer, data)
                 self._write(answer)
             if data:
                 self._happened.extend(self._connection.receive_data(data))
@@ -494,9 +605,14 @@ class _Handshake:
 
     def send(self, *segments: Buffer) -> None:
         for segment in segments:
-            self._write(segment if self._layer is None else self._layer.wrap(segment))
+            wrapped = segment if self._layer is None else self._layer.wrap(segment)
+            try:
+                self._write(wrapped)
+            except ConnectionError:
+                self._heed_farewell()
+                raise
 
-    def secure(self, layer: Layer, data: bytes) -> None:
+    def secure(self, layer: Layer, data: bytes, mechanism: str) -> None:
         """Run the layer's own handshake; `data` was received from the peer already."""
         self._layer = layer
         self._write(layer.start())
@@ -505,11 +621,13 @@ class _Handshake:
             received += len(data)
             if received > _LAYER_LIMIT:
                 raise ProtocolError("the peer's security handshake does not end")
-            plain, answer = layer.feed(data) if data else (b"", b"")
+            plain, answer = self._feed(layer, data) if data else (b"", b"")
             self._write(answer)
             if layer.established:
                 break
             data = self._receive()
+        if layer.peer is not None:
+            self.peer = PeerIdentity(mechanism, layer.peer)
         self._connection.layer_established()
         if plain:
             self._happened.extend(self._connection.receive_data(plain))
@@ -517,7 +635,42 @@ class _Handshake:
     def stream(self) -> Stream:
         assert self._layer is not None
         self._sock.settimeout(None)
-        return Stream(self._sock, self._connection, self._layer, tuple(self._happened))
+        return Stream(
+            self._sock, self._connection, self._layer, tuple(self._happened), peer=self.peer
+        )
+
+    def _feed(self, layer: Layer, data: bytes) -> tuple[bytes, bytes]:
+        try:
+            return layer.feed(data)
+        except AuthError:
+            self._part(layer)
+            raise
+
+    def _part(self, layer: Layer) -> None:
+        """Let the peer know why; what is refused here may be a mistake of its user's.
+
+        The peer may have said more meanwhile, and a socket that is closed with bytes unread takes
+        back what was sent; so they are read, within bounds.
+        """
+        patience = Deadline(self._deadline.cap(_PARTING_SECONDS))
+        with contextlib.suppress(OSError, EOFError):
+            self._write(layer.farewell())
+            self._sock.shutdown(socket.SHUT_WR)
+            for _ in range(_LAYER_LIMIT // _CHUNK):
+                remaining = patience.remaining()
+                if remaining == 0:
+                    break
+                self._sock.settimeout(remaining)
+                if not self._sock.recv(_CHUNK):
+                    break
+
+    def _heed_farewell(self) -> None:
+        """Writing failed: if the peer has said why in terms of the layer, raise that."""
+        if self._layer is None:
+            return
+        with contextlib.suppress(OSError, EOFError):
+            while True:
+                self._layer.feed(self._receive())
 
     def _write(self, data: Buffer) -> None:
         if len(data):

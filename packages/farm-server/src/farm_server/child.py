@@ -7,6 +7,8 @@ import socket
 from time import perf_counter_ns
 from typing import Any, Optional
 
+from farm_common.security import PeerIdentity
+
 from .board import Slot
 from .timers import Timer
 
@@ -29,7 +31,9 @@ class Child:
         slot: Where the process writes what it does.
         peer: The client, for logs and tables.
         began: When the connection was accepted, by the listener's clock.
+        started: When the process was.
         role: ``"work"`` or ``"control"``; None until the client was admitted.
+        principal: Whom the session belongs to; see `farm_server.principal`.
         kernel: The name of the client's kernel.
         index: The worker's index in it.
         ending: Whether it was told to end.
@@ -54,8 +58,9 @@ class Child:
         self.pipe = pipe
         self.slot = slot
         self.peer = peer
-        self.began = began
+        self.began = self.started = began
         self.role: Optional[str] = None
+        self.principal: Optional[PeerIdentity] = None
         self.kernel = ""
         self.index = -1
         self.ending = False

@@ -13,7 +13,7 @@ from typing import BinaryIO, NoReturn, Optional
 from farm_common.errors import FarmError
 from farm_common.handshake import PROTOCOL_VERSIONS
 from farm_common.logs import LEVELS, environment_level, log_to_stderr
-from farm_common.security import Authenticator
+from farm_common.security import Authenticator, TLSAuth
 
 from .__about__ import __version__
 from .limits import parse_size
@@ -41,6 +41,7 @@ examples:
   farm-server                                 serve this machine's user on {DEFAULT_ADDRESS}
   farm-server 127.0.0.1:0 --workers 2         any free port, which the ready line tells
   farm-server unix:///tmp/farm.sock [::1]:0   two addresses, one server
+  farm-server 0.0.0.0:11111 --tls node1       clients with a certificate (farm-admin certs)
   farm-server 0.0.0.0:11111 --insecure        a whole network that you trust
 
 When it can be connected to, it prints one line to standard output, and nothing after that:
@@ -68,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
     log_to_stderr(options.log_level)
     stdin = os.fdopen(os.dup(0), "rb") if options.auth_from_stdin else None
     try:
-        auths = None if stdin is None else _received(stdin)
+        auths = _mechanisms(options) if stdin is None else _received(stdin)
         settings = make_settings(
             options.addresses or [DEFAULT_ADDRESS],
             name=options.name,
@@ -78,6 +79,7 @@ def _run(options: argparse.Namespace) -> int:
             tags=options.tags,
             max_connections=options.max_connections,
             memory_limit=options.memory_limit,
+            allow_local_users=options.allow_local_users,
         )
 
         def ready(addresses: Sequence[str]) -> None:
@@ -130,6 +132,21 @@ def _received(stdin: BinaryIO) -> Sequence[Authenticator]:
     return auths
 
 
+def _mechanisms(options: argparse.Namespace) -> Optional[list[Authenticator]]:
+    """What the options say of authentication; None if nothing.
+
+    Raises:
+        ValueError: They do not go together.
+        AuthError: A file will not do.
+    """
+    auths: list[Authenticator] = []
+    if options.tls is not None:
+        auths.append(TLSAuth.from_directory(options.tls, allowed_names=options.allow))
+    if options.allow is not None and not auths:
+        raise ValueError("--allow says who may connect of those who prove who they are: add --tls")
+    return auths or None
+
+
 def _write_whole(path: str, text: str) -> None:
     """Write a file so that whoever reads it sees all of it or nothing."""
     partial = f"{path}.{os.getpid()}.part"
@@ -179,6 +196,23 @@ def _parser() -> argparse.ArgumentParser:
         dest="tags",
         metavar="T",
         help="a label that tasks can ask for; repeatable",
+    )
+    add(
+        "--tls",
+        metavar="DIR",
+        help="have clients show certificates, and show one: cert.pem, key.pem and ca.pem in DIR, "
+        "as farm-admin certs makes them",
+    )
+    add(
+        "--allow",
+        action="append",
+        metavar="NAME",
+        help="of those who prove who they are, let in only NAME; repeatable",
+    )
+    add(
+        "--allow-local-users",
+        action="store_true",
+        help="let every user of this machine connect, and run code as you",
     )
     add(
         "--insecure",

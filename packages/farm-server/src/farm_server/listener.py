@@ -11,7 +11,8 @@ users, so it can answer for workers that are stuck.
                                                 draining, another user
 
 An arrival costs a descriptor. A session costs a process from its birth, so only some may be
-unauthenticated at a time, as in sshd; the others wait for their turn.
+unauthenticated at a time, as in sshd; the others wait for their turn, and `farm_server.crowd` sees
+that it comes.
 """
 
 from __future__ import annotations
@@ -31,18 +32,20 @@ from typing import Any, Optional
 from farm_common.deadline import Deadline
 from farm_common.errors import IncompatibleVersionError, ProtocolError
 from farm_common.handshake import NEW_SESSION, Refusal
+from farm_common.peer import is_trusted, peer_name, peer_uid, user_name
 from farm_common.stream import HANDSHAKE_SECONDS, tune
 
 from .__about__ import __version__
 from .arrival import Arrival
 from .board import Board, Slot
 from .child import Child
+from .crowd import Crowd
 from .endpoint import Endpoint
 from .exits import Exits, MemoryKills, describe
 from .kills import Kills
 from .limits import advice
 from .overtime import Overtime
-from .peer import may_connect, peer_name, peer_uid
+from .principal import LOCAL_USER, may_act_for, principal_of
 from .processes import Processes
 from .session import Birth, Closable, Work
 from .settings import Settings
@@ -123,6 +126,7 @@ class Listener:
         self._memory = MemoryKills()
         self._kills = Kills(self.timers, self._processes)
         self._overtime = Overtime(self.timers, self._kills)
+        self._crowd = Crowd(self.timers, self._kill, self._launch)
         self._arrivals: OrderedDict[Arrival, None] = OrderedDict()
         self._waiting: deque[Arrival] = deque()
         self._held: dict[bytes, list[Arrival]] = {}  # until the session they had is gone
@@ -341,15 +345,17 @@ class Listener:
 
     def _stranger(self, arrival: Arrival) -> Optional[str]:
         """Why the user at the other end may not come in, if so."""
+        settings = self.settings
         local = arrival.sock.family == socket.AF_UNIX
-        if not local and (self.settings.authenticates or self.settings.insecure):
+        if settings.local_users or (not local and (settings.authenticates or settings.insecure)):
             return None
         uid = peer_uid(arrival.sock)
-        if may_connect(uid):
+        if uid is None or is_trusted(uid):
             return None
         return (
-            f"this server serves user {os.geteuid()} only, and you are user {uid}: "
-            "start a server of your own, or have this one started with auth="
+            f"this server serves user {user_name(os.geteuid())} only, and you are user "
+            f"{user_name(uid)}: start a server of your own, or have this one started with "
+            "--tls, or with --allow-local-users"
         )
 
     def _refuse(self, arrival: Arrival, refusal: Refusal) -> None:
@@ -396,8 +402,9 @@ class Listener:
         while self._waiting:
             unauthenticated = sum(child.role is None for child in self._children.values())
             if unauthenticated >= UNAUTHENTICATED:
+                self._crowd.make_room(self._children.values())
                 return
-            arrival = self._waiting.popleft()
+            arrival = self._waiting.pop()  # the newest; see `farm_server.crowd`
             assert arrival.preamble is not None
             before = self._children.get(arrival.preamble.session)
             if before is not None:
@@ -450,6 +457,7 @@ class Listener:
         arrival.timer.cancel()
         del self._arrivals[arrival]
         child = Child(pid, session, arrival.sock, pipe, slot, birth.peer, arrival.began)
+        child.started = self._clock()
         self._children[session] = child
         self._selector.register(pipe, _READ, lambda events: self._converse(child, events))
         if self._hangups is not None:
@@ -526,11 +534,12 @@ class Listener:
         return None
 
     def _kill_tasks(self, child: Child, request: dict[str, Any]) -> None:
-        """Do what a KILL asks for: who knows a session's id may end what runs in it."""
+        """Do what a KILL asks for: who knows a session's id and has its principal may do it."""
         tasks = {}
         for name, spans in request["sessions"].items():
             other = self._children.get(bytes.fromhex(name))
-            if other is not None and other.role == "work":
+            # Another's session is as one that is not there.
+            if other is not None and other.role == "work" and may_act_for(child, other):
                 tasks[other] = spans
 
         def answer(killed: dict[str, int]) -> None:
@@ -547,8 +556,11 @@ class Listener:
             if self._sessions() >= self.settings.max_connections:
                 return {"refuse": "busy", "message": _BUSY}
         child.role = role
+        child.principal = principal_of(request.get("principal"))
         child.kernel = str(request.get("kernel"))
         child.index = int(request.get("index", -1))
+        if child.principal is not None and child.principal.mechanism != LOCAL_USER:
+            child.peer = f"{child.peer} {child.principal}"
         log.info("process %d serves %s for %s", child.pid, child.peer, child.kernel or role)
         self._launch()
         return {"admitted": True}
@@ -619,7 +631,7 @@ class Listener:
         self._release(child)
         self._board.give_back(child.slot)
         for arrival in self._held.pop(child.session, ()):
-            self._waiting.appendleft(arrival)
+            self._waiting.append(arrival)
         self._launch()
         self._check_drained()
 

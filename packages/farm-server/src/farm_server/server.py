@@ -80,11 +80,12 @@ def start_server(
     background: bool = False,
     name: Optional[str] = None,
     workers: Optional[int] = None,
-    auth: Optional[Authenticator] = None,
+    auth: Union[Authenticator, Sequence[Authenticator], None] = None,
     insecure: bool = False,
     tags: Iterable[str] = (),
     max_connections: int = MAX_CONNECTIONS,
     memory_limit: Union[int, str, None] = None,
+    allow_local_users: bool = False,
     log_level: Optional[str] = None,
 ) -> Server:
     """Start a server.
@@ -98,11 +99,14 @@ def start_server(
         name: What it calls itself; the host's name if not given.
         workers: How many connections it asks a kernel for; the processors it may use if not
             given; never more than `max_connections`.
-        auth: How clients prove who they are.
+        auth: How clients prove who they are, for example a `farm_common.TLSAuth`; of several
+            mechanisms each client uses its own.
         insecure: Listen even where others can connect without authentication.
         tags: Labels for tasks to ask for.
         max_connections: How many connections it serves at once.
         memory_limit: What each worker may allocate: bytes, or a text such as ``"2G"``.
+        allow_local_users: Let every user of this machine connect, and so run any code as this
+            one, where no authentication is asked for.
         log_level: Log to stderr from this level on, for example ``"info"``. If not given the
             program's own configuration of `logging` holds; a background server logs warnings.
 
@@ -125,6 +129,7 @@ def start_server(
         tags=tags,
         max_connections=max_connections,
         memory_limit=memory_limit,
+        allow_local_users=allow_local_users,
     )
     if background:
         from .background import Background
@@ -169,7 +174,10 @@ def serve(
             others,
         )
     endpoints = open_endpoints(
-        settings.addresses, authenticates=settings.authenticates, insecure=settings.insecure
+        settings.addresses,
+        authenticates=settings.authenticates,
+        insecure=settings.insecure,
+        local_users=settings.local_users,
     )
     before = raise_descriptors()
     try:

@@ -6,7 +6,8 @@ and the parent, does the handshake, asks the parent to be admitted, and then ser
 
 To the parent it talks in lines of JSON over a socket pair. A request is answered by one line::
 
-    {"ask": "admit", "role": ..., "kernel": ..., "index": ..., "peer": ...}
+    {"ask": "admit", "role": ..., "kernel": ..., "index": ..., "peer": ...,
+     "principal": [mechanism, name] or null}
         {"admitted": true}  or  {"refuse": "busy" | "draining" | "role", "message": ...}
     {"ask": "status"}                   what STATUS_REPLY holds
     {"ask": "drain"}                    {"connections": how many for work there are}
@@ -33,6 +34,7 @@ from farm_common.deadline import Deadline
 from farm_common.errors import FarmError
 from farm_common.handshake import ClientHello, Refusal, ServerHello
 from farm_common.interpreter import hello_fields
+from farm_common.security import PeerIdentity
 from farm_common.stream import Stream, server_handshake
 
 from . import control
@@ -40,6 +42,7 @@ from .board import Slot
 from .descriptors import raise_descriptor
 from .exits import Ending
 from .limits import frame_limit, limit_memory, restore_descriptors
+from .principal import principal
 from .settings import Settings
 from .signals import HANDLED
 
@@ -122,14 +125,16 @@ def _live(birth: Birth, foreign: Iterable[Closable]) -> int:
     limit = frame_limit(birth.settings.memory_limit)
     if birth.settings.memory_limit is not None:
         limit_memory(birth.settings.memory_limit)
+    identities: list[Optional[PeerIdentity]] = []
     try:
         stream, client = server_handshake(
             birth.sock,
             birth.start,
             birth.settings.auths,
-            lambda hello, _: _greet(birth, hello, limit),
+            lambda hello, _: _greet(birth, hello, limit, identities[0]),
             birth.deadline,
             limit,
+            meet=identities.append,
         )
     except (FarmError, OSError, EOFError) as error:
         tell(birth.parent, {"ask": "failed", "why": str(error) or type(error).__name__})
@@ -178,7 +183,9 @@ def _raised(sock: socket.socket) -> socket.socket:
     return socket.socket(family, kind, fileno=raise_descriptor(sock.detach()))
 
 
-def _greet(birth: Birth, client: ClientHello, limit: int) -> Union[ServerHello, Refusal]:
+def _greet(
+    birth: Birth, client: ClientHello, limit: int, peer: Optional[PeerIdentity]
+) -> Union[ServerHello, Refusal]:
     if client.role not in ("work", "control"):
         return Refusal("role", f"this server knows the roles work and control, not {client.role!r}")
     answer = ask(
@@ -189,6 +196,7 @@ def _greet(birth: Birth, client: ClientHello, limit: int) -> Union[ServerHello, 
             "kernel": client.name,
             "index": client.index,
             "peer": birth.peer,
+            "principal": principal(birth.sock, peer),
         },
     )
     if "refuse" in answer:

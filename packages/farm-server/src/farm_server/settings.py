@@ -29,6 +29,7 @@ class Settings(NamedTuple):
         tags: Its labels.
         max_connections: How many sessions it serves at once.
         memory_limit: What each worker may allocate, in bytes.
+        local_users: Whether every user of this machine may connect.
     """
 
     addresses: tuple[Address, ...]
@@ -39,6 +40,7 @@ class Settings(NamedTuple):
     tags: tuple[str, ...] = ()
     max_connections: int = MAX_CONNECTIONS
     memory_limit: Optional[int] = None
+    local_users: bool = False
 
     @property
     def authenticates(self) -> bool:
@@ -64,6 +66,7 @@ def make_settings(
     tags: Iterable[str] = (),
     max_connections: int = MAX_CONNECTIONS,
     memory_limit: Optional[int] = None,
+    allow_local_users: bool = False,
 ) -> Settings:
     """Check what the user gave and fill in what was left out; see `start_server`.
 
@@ -81,6 +84,11 @@ def make_settings(
         auths = (auth,)
     else:
         auths = tuple(auth)
+        if not auths:
+            raise ValueError("auth= is an empty list, and nobody could connect: leave it out")
+    names = [one.name for one in auths]
+    if len(set(names)) < len(names):
+        raise ValueError(f"auth= has two mechanisms of one name: {', '.join(names)}")
     return Settings(
         addresses=parsed,
         name=socket.gethostname() if name is None else name,
@@ -90,6 +98,7 @@ def make_settings(
         tags=(tags,) if isinstance(tags, str) else tuple(tags),
         max_connections=max_connections,
         memory_limit=memory_limit,
+        local_users=allow_local_users,
     )
 
 
@@ -108,5 +117,10 @@ def _addresses(given: Union[AddressLike, Iterable[AddressLike]]) -> tuple[Addres
             raise AddressError(
                 f"a server cannot listen on {str(address)!r}: "
                 "give host:port or unix:///absolute/path"
+            )
+        if "user" in address.options:
+            raise AddressError(
+                f"user= in {str(address)!r} is for clients, who say by it whose server they "
+                "trust; whom a server trusts, --allow and --allow-local-users say"
             )
     return parsed
