@@ -44,7 +44,7 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
 nox.options.sessions = [
-    *("lint", "types", "tests", "fuzz", "docs", "build", "release", "integration"),
+    *("lint", "types", "tests", "fuzz", "docs", "build", "release", "integration", "kerberos"),
 ]
 
 
@@ -73,6 +73,11 @@ def install_wheels(session: nox.Session, python: str, wheels: Path, *extra: str)
     built = [str(wheel) for wheel in wheels.glob("*.whl") if "farm_gss" not in wheel.name]
     session.run(*command, *built, *extra)
     session.run(*command, "--no-deps", *map(str, wheels.glob("farm_gss*.whl")))
+
+
+def install_gssapi(session: nox.Session, python: str) -> None:
+    """Install what farm-gss needs, by itself: --reinstall would compile it anew each time."""
+    session.run("uv", "pip", "install", "--quiet", "--python", python, *group("gss"))
 
 
 @nox.session(python=list(FOUND))
@@ -203,7 +208,32 @@ def install_earlier(session: nox.Session) -> dict[str, str]:
 def integration(session: nox.Session) -> None:
     """The built wheels and real processes, with every interpreter found at the other end."""
     environment = {**install_everywhere(session), **install_earlier(session)}
-    session.run("pytest", *(session.posargs or ["tests-integration"]), env=environment)
+    # Those of Kerberos need a KDC, and a session of their own.
+    tests = ["tests-integration", "--ignore=tests-integration/kerberos"]
+    session.run("pytest", *(session.posargs or tests), env=environment)
+
+
+@nox.session(python=DEFAULT)
+def kerberos(session: nox.Session) -> None:
+    """farm-gss with a real KDC, and a server on PyPy, too, where there is one."""
+    # gssapi is compiled: 50 to 130 s for each interpreter the first time, so not for all.
+    for program in ("krb5-config", "krb5kdc", "kadmin.local", "kinit"):
+        if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None:
+            session.skip(f"{program} is missing; ci/test installs what this needs")
+    session.install(*group("build"), *group("test"))
+    home = Path(session.virtualenv.location)
+    build_wheels(session, home / "wheels")
+    pythons = {DEFAULT: str(home / "bin" / "python")}
+    for name in [name for name in FOUND if name.startswith("pypy")][:1]:
+        folder = str(home / "peers" / name)
+        session.run("uv", "venv", "--quiet", "--clear", "--python", FOUND[name], folder)
+        pythons[name] = f"{folder}/bin/python"
+    for python in pythons.values():
+        install_gssapi(session, python)
+        install_wheels(session, python, home / "wheels", "--reinstall")
+    environment = {"FARM_PYTHONS": json.dumps(pythons), "FARM_KERBEROS": "required"}
+    tests = session.posargs or ["tests-integration/kerberos"]
+    session.run("pytest", *tests, env=environment)
 
 
 @nox.session(python=DEFAULT)
@@ -267,6 +297,8 @@ def bench(session: nox.Session) -> None:
     wheels = Path(session.virtualenv.location) / "wheels"
     build_wheels(session, wheels)
     python = str(Path(session.virtualenv.location) / "bin" / "python")
+    if shutil.which("krb5-config"):
+        install_gssapi(session, python)
     install_wheels(session, python, wheels, "--reinstall", *group("numpy"), *group("certs"))
     session.run("python", "tests-integration/bench", *session.posargs)
 

@@ -303,7 +303,7 @@ def test_every_claim_about_security_has_its_test():
     root = DOCS.parent
     named = set(re.findall(r"`([Tt]est\w+)`", table))
     assert len(named) > 20
-    places = [*root.glob("packages/*/tests/*.py"), *root.glob("tests-integration/*.py")]
+    places = [*root.glob("packages/*/tests/*.py"), *root.glob("tests-integration/**/*.py")]
     code = "\n".join(path.read_text(encoding="utf-8") for path in places)
     defined = set(re.findall(r"(?:def|class) ([Tt]est\w+)", code))
     assert named <= defined, named - defined

@@ -18,6 +18,7 @@ from typing import Optional
 
 import cognates
 import crowd
+import gss
 import latency
 import memory
 import mixture
@@ -40,6 +41,7 @@ MEASURES = {
     "crowd": crowd.measure,
     "cognates": cognates.measure,
     "shipping": shipping.measure,
+    "gss": gss.measure,
     "tls": tls.measure,
 }
 

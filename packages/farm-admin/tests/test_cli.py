@@ -84,6 +84,7 @@ def test_json_of_the_others(server, capsys):
         (["certs", "server"], "the following arguments are required: NAME"),
         (["ping", "h:1", "--timeout", "0"], "'0' is not a number above 0, nor none"),
         (["ping", "h:1", "--timeout", "x"], "'x' is not a number above 0, nor none"),
+        (["ping", "h:1", "--gss-service", "x"], "--gss-service belongs to --gss or --gss-tls"),
     ],
 )
 def test_wrong_usage(capsys, arguments, text):

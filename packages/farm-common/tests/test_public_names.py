@@ -49,6 +49,9 @@ PUBLIC = {
     "farm_common.security": """
         Authenticator Layer NoAuth PeerIdentity PlainLayer TLSAuth find_authenticator
     """,
+    "farm_common.security.options": """
+        add_client_options add_server_options client_auth server_auths
+    """,
     "farm_common.security.tls_layer": "ALPN TLSLayer",
     "farm_common.shipping.interruptions": "Interruption pack_interruption unpack_interruption",
     "farm_common.shipping.modules": """

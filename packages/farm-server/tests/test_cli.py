@@ -67,7 +67,7 @@ def test_certificates(serve, monkeypatch):
             made.append((directory, allowed_names))
             return NoAuth()
 
-    monkeypatch.setattr(cli, "TLSAuth", Auth)
+    monkeypatch.setattr("farm_common.security.options.TLSAuth", Auth)
     assert run("--tls", "d") == 0
     assert run("--tls", "d", "--allow", "alice", "--allow", "bob") == 0
     assert made == [("d", None), ("d", ["alice", "bob"])]

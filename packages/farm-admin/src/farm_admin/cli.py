@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn, Optional
 
 from farm_common.address import parse_address
-from farm_common.errors import AddressError, FarmError
+from farm_common.errors import FarmError
 from farm_common.handshake import PROTOCOL_VERSIONS
-from farm_common.security import Authenticator, TLSAuth
+from farm_common.security import Authenticator
+from farm_common.security.options import add_client_options, client_auth
 
 from .__about__ import __version__
 from .certs import AUTHORITY_DAYS, DAYS, make_authority, make_client, make_server
@@ -38,6 +39,7 @@ examples:
   farm-admin status host1:11111 --json | jq '.[0].sessions | length'
   farm-admin end unix:///run/user/1000/farm.sock
   farm-admin ping host1:11111 --tls alice         with the certificate in the directory alice
+  farm-admin ping host1.example.com:11111 --gss   with a ticket of Kerberos
 
 exit status:
   0 all servers did; 1 at least one did not, standard error says which and why;
@@ -90,12 +92,8 @@ def _run(options: argparse.Namespace) -> int:
     try:
         for address in options.addresses:
             check_address(parse_address(address))
-    except AddressError as error:
-        print(f"farm-admin: {error}", file=sys.stderr)
-        return 2
-    try:
-        auth = None if options.tls is None else TLSAuth.from_directory(options.tls)
-    except FarmError as error:
+        auth = client_auth(options)
+    except (FarmError, ValueError) as error:
         print(f"farm-admin: {error}", file=sys.stderr)
         return 2
     act = _ACTIONS[options.command]
@@ -117,13 +115,13 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if all(outcome["ok"] for outcome, _ in outcomes) else 1
 
 
-_Auth = Optional[Authenticator]
-_Action = Callable[[str, Optional[float], _Auth], "tuple[dict[str, Any], str]"]
+_Outcome = tuple[dict[str, Any], str]
+_Action = Callable[[str, Optional[float], Optional[Authenticator]], _Outcome]
 
 
 def _attempt(
-    act: _Action, address: str, timeout: Optional[float], auth: _Auth
-) -> tuple[dict[str, Any], str]:
+    act: _Action, address: str, timeout: Optional[float], auth: Optional[Authenticator]
+) -> _Outcome:
     """What happened at one address, for programs and for people."""
     try:
         found, text = act(address, timeout, auth)
@@ -132,18 +130,18 @@ def _attempt(
     return {"address": address, "ok": True, **found}, text
 
 
-def _ping(address: str, timeout: Optional[float], auth: _Auth) -> tuple[dict[str, Any], str]:
+def _ping(address: str, timeout: Optional[float], auth: Optional[Authenticator]) -> _Outcome:
     seconds = reach(address, timeout, auth)
     return {"seconds": seconds}, f"{address} answers ({1000 * seconds:.1f} ms)"
 
 
-def _end(address: str, timeout: Optional[float], auth: _Auth) -> tuple[dict[str, Any], str]:
+def _end(address: str, timeout: Optional[float], auth: Optional[Authenticator]) -> _Outcome:
     end_server(address, auth, timeout)
     return {}, f"{address} takes no new connections"
 
 
-def _status(address: str, timeout: Optional[float], auth: _Auth) -> tuple[dict[str, Any], str]:
-    found: ServerStatus = status(address, auth, timeout)
+def _status(address: str, timeout: Optional[float], auth: Optional[Authenticator]) -> _Outcome:
+    found: ServerStatus = status(address, auth=auth, timeout=timeout)
     return found.to_json(), render(address, found)
 
 
@@ -246,15 +244,11 @@ def _parser() -> argparse.ArgumentParser:
             help='how many seconds to wait, or "none" (default: %(default)g)',
         )
         command.add_argument(
-            "--tls",
-            metavar="DIR",
-            help="show the certificate in DIR, and have servers show theirs",
-        )
-        command.add_argument(
             "--json",
             action="store_true",
             help="print a list with an object for each address, in order",
         )
+        add_client_options(command)
     _add_certs(commands)
     return parser
 

@@ -615,6 +615,7 @@ class _Handshake:
     def secure(self, layer: Layer, data: bytes, mechanism: str) -> None:
         """Run the layer's own handshake; `data` was received from the peer already."""
         self._layer = layer
+        layer.deadline = self._deadline
         self._write(layer.start())
         received = 0
         while True:

@@ -13,7 +13,8 @@ from typing import BinaryIO, NoReturn, Optional
 from farm_common.errors import FarmError
 from farm_common.handshake import PROTOCOL_VERSIONS
 from farm_common.logs import LEVELS, environment_level, log_to_stderr
-from farm_common.security import Authenticator, TLSAuth
+from farm_common.security import Authenticator
+from farm_common.security.options import add_server_options, server_auths
 
 from .__about__ import __version__
 from .limits import parse_size
@@ -42,6 +43,8 @@ examples:
   farm-server 127.0.0.1:0 --workers 2         any free port, which the ready line tells
   farm-server unix:///tmp/farm.sock [::1]:0   two addresses, one server
   farm-server 0.0.0.0:11111 --tls node1       clients with a certificate (farm-admin certs)
+  farm-server 0.0.0.0:11111 --gss --allow alice@EXAMPLE.COM
+                                              whom Kerberos shows to be alice
   farm-server 0.0.0.0:11111 --insecure        a whole network that you trust
 
 When it can be connected to, it prints one line to standard output, and nothing after that:
@@ -69,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
     log_to_stderr(options.log_level)
     stdin = os.fdopen(os.dup(0), "rb") if options.auth_from_stdin else None
     try:
-        auths = _mechanisms(options) if stdin is None else _received(stdin)
+        auths = server_auths(options) if stdin is None else _received(stdin)
         settings = make_settings(
             options.addresses or [DEFAULT_ADDRESS],
             name=options.name,
@@ -132,21 +135,6 @@ def _received(stdin: BinaryIO) -> Sequence[Authenticator]:
     return auths
 
 
-def _mechanisms(options: argparse.Namespace) -> Optional[list[Authenticator]]:
-    """What the options say of authentication; None if nothing.
-
-    Raises:
-        ValueError: They do not go together.
-        AuthError: A file will not do.
-    """
-    auths: list[Authenticator] = []
-    if options.tls is not None:
-        auths.append(TLSAuth.from_directory(options.tls, allowed_names=options.allow))
-    if options.allow is not None and not auths:
-        raise ValueError("--allow says who may connect of those who prove who they are: add --tls")
-    return auths or None
-
-
 def _write_whole(path: str, text: str) -> None:
     """Write a file so that whoever reads it sees all of it or nothing."""
     partial = f"{path}.{os.getpid()}.part"
@@ -197,18 +185,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="T",
         help="a label that tasks can ask for; repeatable",
     )
-    add(
-        "--tls",
-        metavar="DIR",
-        help="have clients show certificates, and show one: cert.pem, key.pem and ca.pem in DIR, "
-        "as farm-admin certs makes them",
-    )
-    add(
-        "--allow",
-        action="append",
-        metavar="NAME",
-        help="of those who prove who they are, let in only NAME; repeatable",
-    )
+    add_server_options(parser)
     add(
         "--allow-local-users",
         action="store_true",

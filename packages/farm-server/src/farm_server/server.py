@@ -113,6 +113,7 @@ def start_server(
     Raises:
         AddressError: An address cannot be understood.
         UnsupportedError: Others could execute code here; says what to do instead.
+        AuthError: `auth` could let nobody in, for want of a key for example.
         OSError: An address is in use, unknown, or not ours to use.
         ValueError: A number is out of its range.
     """
@@ -173,6 +174,8 @@ def serve(
             "one of them holds: use start_server(..., background=True)",
             others,
         )
+    for auth in settings.auths:
+        auth.prepare_server()
     endpoints = open_endpoints(
         settings.addresses,
         authenticates=settings.authenticates,

@@ -20,6 +20,7 @@ from abc import ABC, abstractmethod
 from typing import Optional
 
 from ..address import Address
+from ..deadline import Deadline
 from ..frames import Buffer
 
 __all__ = ["Authenticator", "Layer"]
@@ -37,6 +38,10 @@ class Layer(ABC):
 
     #: Whether bytes pass unchanged once established; the layer is then taken out of the way.
     transparent = False
+
+    #: Until when the layer's handshake must be over, set before `start`; for a layer that has to
+    #: ask somebody else, as a client of Kerberos asks its KDC.
+    deadline: Optional[Deadline] = None
 
     def start(self) -> bytes:
         """The first bytes to send; none when the peer speaks first."""
@@ -113,3 +118,12 @@ class Authenticator(ABC):
     @abstractmethod
     def server_layer(self) -> Layer:
         """A layer for a connection that this side accepted."""
+
+    def prepare_server(self) -> None:
+        """Get ready to make layers for clients; called once, before a server listens.
+
+        Sessions are forks of the process that it is called in, so what is made here is made once.
+
+        Raises:
+            AuthError: There would be nobody whom it could let in: a key is missing, for example.
+        """
