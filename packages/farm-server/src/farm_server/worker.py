@@ -35,6 +35,7 @@ from farm_common.frames import (
 )
 from farm_common.handshake import ClientHello, decode_json
 from farm_common.interpreter import hello_fields, shares_bytecode
+from farm_common.memory import note
 from farm_common.parts import pack_failures_by, time_calls_by
 from farm_common.place import enter_worker
 from farm_common.security import PlainLayer
@@ -466,6 +467,7 @@ class Worker:
         )
         if buffers:
             self.flush()  # while they are as the task returned them
+        note(size)
 
     def _fail(self, ident: int, count: int, error: BaseException, duration: int, skip: int) -> None:
         body, bytecode = self.pack_error(error, skip)
