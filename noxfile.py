@@ -310,6 +310,30 @@ def fuzz(session: nox.Session) -> None:
     session.run("python", "tests-integration/fuzz", *session.posargs)
 
 
+def do_harm(session: nox.Session, kind: str) -> None:
+    """Run one of the kinds of tests-integration/faults on the tree."""
+    install_packages(session, *group("test"))
+    session.run("python", "tests-integration/faults", kind, *session.posargs)
+
+
+@nox.session(python=[name for name in FOUND if name in (DEFAULT, "pypy3.9")])
+def chaos(session: nox.Session) -> None:
+    """Ten minutes of killing and cutting at random, then the books; see --minutes, --seed."""
+    do_harm(session, "chaos")
+
+
+@nox.session(python=DEFAULT)
+def soak(session: nox.Session) -> None:
+    """An hour of everything, then the curves of memory and descriptors; --minutes says else."""
+    do_harm(session, "soak")
+
+
+@nox.session(python=DEFAULT)
+def crowd(session: nox.Session) -> None:
+    """64 kernels, 1,000 connections, 1,000 killed clients at one server; --scale takes a part."""
+    do_harm(session, "crowd")
+
+
 @nox.session(python=False)
 def demo(session: nox.Session) -> None:
     """What the README tells a newcomer to run."""

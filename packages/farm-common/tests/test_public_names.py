@@ -40,7 +40,7 @@ PUBLIC = {
         KILLED Spans TIMEOUT pack_kill pack_killed spans_of unpack_kill unpack_killed
     """,
     "farm_common.logs": "LEVELS environment_level log_to_stderr set_up_logging",
-    "farm_common.memory": "allocate trim",
+    "farm_common.memory": "allocate note trim",
     "farm_common.parts": """
         MISSING CallPart ChainPart ChainTails CountPart EachPart EachTail Failure FindPart
         MapPart MapTails MarkPart ReducePart Runner SomePart SortPart make_array

@@ -876,6 +876,14 @@ def test_tuned_connections_find_dead_machines():
         ),
         (OSError(), "cannot reach h:1: OSError"),
         (
+            OSError(errno.EMFILE, "Too many open files"),
+            ("cannot reach h:1: this process has too many open files; raise its limit (ulimit -n)"),
+        ),
+        (
+            OSError(errno.ENFILE, "Too many open files in system"),
+            ("cannot reach h:1: this machine has too many open files; raise its limit (ulimit -n)"),
+        ),
+        (
             ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
             "h:1 closed the connection (Connection reset by peer); is it a farm server?",
         ),

@@ -565,6 +565,9 @@ def unreachable(address: Address, error: BaseException) -> str:
         return f"{where} closed the connection; is it a farm server?"
     if isinstance(error, (ConnectionResetError, BrokenPipeError)):
         return f"{where} closed the connection ({reason}); is it a farm server?"
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        whose = "this process" if error.errno == errno.EMFILE else "this machine"
+        return f"cannot reach {where}: {whose} has too many open files; raise its limit (ulimit -n)"
     return f"cannot reach {where}: {reason or type(error).__name__}"
 
 

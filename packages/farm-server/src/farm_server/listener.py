@@ -44,6 +44,7 @@ from .crowd import Crowd
 from .endpoint import Endpoint
 from .exits import Exits, MemoryKills, describe
 from .kills import Kills
+from .limits import advice
 from .orphans import Orphans, said_goodbye
 from .overtime import Overtime
 from .principal import LOCAL_USER, may_act_for, principal_of
@@ -300,7 +301,7 @@ class Listener:
                 return
             except OSError as error:
                 # Out of descriptors: to try again at once would be all that this process does.
-                log.error("cannot accept connections: %s", error)
+                log.error("cannot accept connections: %s", advice(error))
                 self._selector.unregister(endpoint.sock)
                 self.timers.after(_PAUSE, lambda: self._resume(endpoint))
                 return
@@ -498,9 +499,10 @@ class Listener:
         )
 
     def _cannot_start(self, arrival: Arrival, slot: Slot, error: OSError) -> None:
-        log.error("cannot start a session: %s", error)
+        why = advice(error)
+        log.error("cannot start a session: %s", why)
         self._board.give_back(slot)
-        self._refuse(arrival, Refusal("busy", f"the server cannot start a process: {error}"))
+        self._refuse(arrival, Refusal("busy", f"the server cannot start a process: {why}"))
 
     def _foreign(self, own: Arrival, pipe: socket.socket) -> Iterator[Closable]:
         """What is open here and not for a new session."""

@@ -126,9 +126,8 @@ def live(birth: Birth, foreign: Iterable[Closable]) -> None:
         try:
             sys.stdout.flush()
             sys.stderr.flush()
-        except (OSError, ValueError, AttributeError):
-            pass  # closed by a task, or absent
-        os._exit(status)
+        finally:  # they may be closed, or something of a task's own, which may raise anything
+            os._exit(status)
 
 
 def _live(birth: Birth, foreign: Iterable[Closable]) -> int:

@@ -35,6 +35,7 @@ from farm_common.frames import (
 )
 from farm_common.handshake import ClientHello, decode_json
 from farm_common.interpreter import hello_fields, shares_bytecode
+from farm_common.memory import note
 from farm_common.parts import pack_failures_by, time_calls_by
 from farm_common.place import enter_worker
 from farm_common.security import PlainLayer
@@ -485,6 +486,7 @@ class Worker:
             self._loose = self._lifeline is not None
             if self._loose and count > 1:
                 self._secure()
+        note(size)
 
     def _secure(self) -> None:
         """Let tasks change again what others have returned: it may have to be sent once more."""
