@@ -22,6 +22,7 @@ import gss
 import latency
 import memory
 import mixture
+import resume
 import shipping
 import ssh
 import startup
@@ -43,6 +44,7 @@ MEASURES = {
     "crowd": crowd.measure,
     "cognates": cognates.measure,
     "shipping": shipping.measure,
+    "resume": resume.measure,
     "gss": gss.measure,
     "tls": tls.measure,
 }

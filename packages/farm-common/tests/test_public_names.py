@@ -46,6 +46,7 @@ PUBLIC = {
         MapPart MapTails MarkPart ReducePart Runner SomePart SortPart make_array
         make_ndarray pack_failures_by time_calls_by
     """,
+    "farm_common.resumption": "FEATURE Resumption",
     "farm_common.peer": "is_loopback is_trusted peer_name peer_uid user_name",
     "farm_common.security": """
         Authenticator Layer NoAuth PeerIdentity PlainLayer TLSAuth find_authenticator
@@ -74,7 +75,7 @@ PUBLIC = {
     "farm_common.ssh": "SshServer",
     "farm_common.states": "Event Role State TRANSITIONS next_state",
     "farm_common.stream": """
-        Greeting HANDSHAKE_SECONDS Stream client_handshake connect connect_stream
+        Greeting HANDSHAKE_SECONDS Stream client_handshake connect connect_stream is_silent
         physical_memory server_handshake tune unreachable
     """,
     "farm_common.testing": "ConnectionPair FakeClock client_hello cut server_hello stream_pair",

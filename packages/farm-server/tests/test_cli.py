@@ -45,12 +45,13 @@ def test_all_options(serve, capsys, tmp_path):
     code = run(
         *("127.0.0.1:1", "[::1]:2", "--workers", "3", "--max-connections", "9", "--name", "n"),
         *("--tag", "a", "--tag", "b", "--insecure", "--memory-limit", "1G", "--log-level", "INFO"),
-        *("--port-file", str(file), "--until-stdin-closes"),
+        *("--port-file", str(file), "--until-stdin-closes", "--grace", "2.5"),
     )
     assert code == 0
     settings, until_closed = serve[0]
     assert (settings.workers, settings.max_connections, settings.name) == (3, 9, "n")
     assert (settings.tags, settings.insecure, settings.memory_limit) == (("a", "b"), True, 1 << 30)
+    assert settings.grace == 2.5
     assert until_closed == 0
     assert file.read_text() == "127.0.0.1:1\n[::1]:2\n"
     assert os.listdir(tmp_path) == ["ports"]
@@ -91,6 +92,9 @@ def test_local_users(serve):
         (["--workers", "0"], "'0' is not a number above 0"),
         (["--workers", "x"], "'x' is not a number above 0"),
         (["--memory-limit", "1"], "'1' is too little for a worker"),
+        (["--grace", "x"], "invalid float value: 'x'"),
+        (["--grace", "-1"], "grace=-1.0 is not a number of seconds from 0 to 1000000"),
+        (["--grace", "nan"], "grace=nan is not a number of seconds"),
         (["--log-level", "loud"], "invalid choice: 'loud'"),
         (["--work", "1"], "unrecognized arguments"),
     ],

@@ -82,7 +82,14 @@ def test_the_hello(ends):
     assert hello.frame_limit == 99
     asked = json.loads(ends[1].recv(999))
     assert asked.pop("principal") in (["local user", str(os.geteuid())], None)
-    assert asked == {"ask": "admit", "role": "work", "kernel": "k", "index": 2, "peer": "p"}
+    assert asked == {
+        "ask": "admit",
+        "role": "work",
+        "kernel": "k",
+        "index": 2,
+        "peer": "p",
+        "resumable": False,
+    }
 
 
 def test_an_authenticated_client(ends):

@@ -6,6 +6,10 @@ that the socket's own mode decides: on a blocking socket `send` returns when all
 non-blocking one when the kernel takes no more.
 
 One thread may receive while others send; senders exclude each other.
+
+A stream whose session can be resumed (see `resumption`) outlives its socket: `suspend` gives that
+up, `resume` goes on over another. The descriptor stays the same number, for pollers and for who
+else has noted it.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import contextlib
 import errno
 import os
 import socket
+import struct
 import sys
 import threading
 from collections import deque
@@ -37,6 +42,7 @@ from .handshake import (
 )
 from .memory import allocate
 from .peer import is_trusted, peer_uid, user_name
+from .resumption import Resumption
 from .security import Authenticator, Layer, NoAuth, PeerIdentity
 from .states import Role
 
@@ -47,6 +53,7 @@ __all__ = [
     "client_handshake",
     "connect",
     "connect_stream",
+    "is_silent",
     "physical_memory",
     "server_handshake",
     "tune",
@@ -64,12 +71,13 @@ _PARTING_SECONDS = 1.0
 
 _CHUNK = 64 * 1024  # below malloc's mmap threshold: a larger one costs page faults each time
 _SOCKET_BUFFER = 1 << 20
-_KEEP_ALIVE = (
-    ("TCP_KEEPIDLE", None, 60),
-    ("TCP_KEEPINTVL", None, 15),
-    ("TCP_KEEPCNT", None, 4),
-    ("TCP_USER_TIMEOUT", 18 if sys.platform.startswith("linux") else None, 120_000),
-)
+_KEEP_ALIVE = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
+
+#: After how many seconds without an acknowledgement a peer is gone. Not by TCP_USER_TIMEOUT: Linux
+#: also applies that to a peer that acknowledges and has no room, because it is stopped or busy.
+_SILENCE = 20.0
+_TCP_INFO = 11 if sys.platform.startswith("linux") else None  # PyPy does not name it
+_INFO_SIZE = 60  # of the part that all kernels have
 _SEGMENTS = 64  # of one sendmsg; IOV_MAX is 1024 on Linux and at least 16 everywhere
 _PIECE = 1 << 29  # of one sendmsg or recv; some kernels fail from 2 GiB on
 _WRAP_PIECE = 256 * 1024
@@ -120,6 +128,10 @@ class Stream:
         # Never held while waiting for the socket, so that a receiver gets through.
         self._order = threading.Lock()
         self._out: deque[memoryview] = deque()
+        #: Counts and keeps what is sent, if the session can be resumed.
+        self.resumption: Optional[Resumption] = None
+        #: Whether there is no connection: what is sent is kept until there is another.
+        self.suspended = False
         # What is still to be protected: a piece at a time, so that the peer takes in one while
         # the next is made, and no second copy of a large value is needed.
         self._plain: deque[memoryview] = deque()
@@ -141,7 +153,9 @@ class Stream:
         """
         if self._clear and self._reader.assembling is None and not self._early:
             data = self._recv(_CHUNK)
-            return self._receive_data(data) if data else self._end()
+            if not data:
+                self._end()
+            return self._receive_data(data) if self.resumption is None else self._take(data)
         if self._early:
             early, self._early = self._early, []
             return early
@@ -151,9 +165,12 @@ class Stream:
                 size = self.sock.recv_into(target[:_PIECE])
                 if not size:
                     raise EOFError("the peer closed the connection in the middle of a frame")
-                return self.connection.filled(size)
+                if self.resumption is None:
+                    return self.connection.filled(size)
+                happened = self.connection.filled(size)
+                return self.resumption.took(size, happened, self._reader.assembling is not None)
             data = self.sock.recv(_CHUNK)
-            return self.connection.receive_data(data) if data else self._end()
+            return self._take(data) if data else self._end()
         return self._receive_protected()
 
     def _receive_protected(self) -> list[Happening]:
@@ -188,7 +205,20 @@ class Stream:
             finally:
                 self._lock.release()
         happenings = self.connection.filled(size) if size else []
-        return happenings + self.connection.receive_data(plain) if plain else happenings
+        if plain:
+            happenings += self.connection.receive_data(plain)
+        if self.resumption is None:
+            return happenings
+        taken, within = size + len(plain), self._reader.assembling is not None
+        return self.resumption.took(taken, happenings, within)
+
+    def _take(self, data: bytes) -> list[Happening]:
+        """What some bytes of the peer's say."""
+        resumption = self.resumption
+        if resumption is None:
+            return self._receive_data(data)
+        happened = self._receive_data(data)
+        return resumption.took(len(data), happened, self._reader.assembling is not None)
 
     def _give_up(self, error: AuthError) -> ConnectionAbortedError:
         """Trust the connection no more: a loss, as if it had been cut, for both directions."""
@@ -223,9 +253,17 @@ class Stream:
         """
         if not self._clear:
             with self._order:
+                if self.resumption is not None:
+                    self.resumption.keep(segments)
+                    if self.suspended:
+                        return True
                 self._plain.extend(map(byte_view, segments))
             return self.flush()
         with self._lock:
+            if self.resumption is not None:
+                self.resumption.keep(segments)
+                if self.suspended:
+                    return True
             if not self._out and len(segments) == 1:
                 # The common case: one small frame, which the kernel takes at once.
                 first = segments[0]
@@ -263,11 +301,75 @@ class Stream:
         """Close the socket, also for other processes that share it; twice is no error."""
         if not self._clear:
             self._part()
+        self.cut()
+        self.sock.close()
+
+    def cut(self) -> None:
+        """End the connection and keep the descriptor: who receives or sends is told so."""
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass  # not connected any more
-        self.sock.close()
+
+    # a session that outlives its connection
+
+    def outlive(self) -> None:
+        """Have the session be one that can be resumed; before anything is sent or received."""
+        self.resumption = Resumption(self.connection.surplus)
+        self._early = self.resumption.took(0, self._early)
+
+    def acknowledgement(self) -> list[Buffer]:
+        """The frame that tells the peer what has arrived, if it should be told now."""
+        resumption = self.resumption
+        if resumption is None or not resumption.owing:
+            return []
+        return self.connection.send(Kind.ACK, ident=resumption.confirm())
+
+    def secure(self) -> None:
+        """Copy what is kept in memory that others may change; nobody may be receiving."""
+        assert self.resumption is not None
+        with self._lock, self._order:
+            self.resumption.secure()
+
+    def suspend(self) -> None:
+        """Take note that the connection is lost. Nobody may be receiving, others may send."""
+        self.cut()
+        assert self.resumption is not None
+        with self._lock, self._order:
+            self.suspended = True
+            self._out.clear()
+            self._plain.clear()
+            self.resumption.secure()
+
+    def resume(self, successor: Stream, received: int) -> None:
+        """Go on over another connection. Nobody may be receiving, others may send.
+
+        Args:
+            successor: A stream over that connection whose handshake is over; its socket is this
+                one's now.
+            received: What the peer has taken in of this session, in bytes.
+
+        Raises:
+            ProtocolError: The two sides do not agree on what was sent.
+            OSError: The descriptor cannot be replaced.
+        """
+        resumption = self.resumption
+        assert resumption is not None
+        assert self.suspended
+        with self._lock, self._order:
+            resumption.acknowledge(received)
+            descriptor = self.sock.fileno()
+            os.set_blocking(successor.fileno(), self.sock.gettimeout() is None)
+            os.dup2(successor.fileno(), descriptor, inheritable=False)
+            successor.sock.close()
+            self.layer, self._clear = successor.layer, successor.layer.transparent
+            self.peer, self._distrust = successor.peer, None
+            waiting = self._out if self._clear else self._plain
+            waiting.extend(byte_view(segment) for segment in resumption.rest())
+            early = successor.connection.take_rest()
+            if early:
+                self._early += self._take(early)
+            self.suspended = False
 
     def _part(self) -> None:
         """Have the layer say goodbye, unless that would mean to wait."""
@@ -396,7 +498,8 @@ def _connect(family: int, place: Any, address: Address, deadline: Deadline) -> s
 def tune(sock: socket.socket) -> None:
     """Set the options that every connection of farm has.
 
-    Both sides notice within two minutes that the other's machine is gone.
+    Where nothing is on its way to it, a machine that is gone is noticed within half a minute. For
+    the other case see `is_silent`.
 
     Raises:
         OSError: Some systems say so when the peer is gone already.
@@ -407,10 +510,32 @@ def tune(sock: socket.socket) -> None:
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, known, value in _KEEP_ALIVE:
-        option = getattr(socket, name, known)  # PyPy does not name all of them
+    for name, value in _KEEP_ALIVE:
+        option = getattr(socket, name, None)  # not all systems have all of them
         if option is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def is_silent(sock: socket.socket) -> bool:
+    """Whether the machine at the other end of a TCP connection is gone, as far as one can tell.
+
+    It is, if it was sent something again and again and has not acknowledged anything for a while.
+    A process that is stopped, or too busy to read, is not: its system acknowledges. To be asked
+    every few seconds; always False for other sockets, and where the system does not tell.
+    """
+    if _TCP_INFO is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return False
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _INFO_SIZE)
+    except OSError:
+        return False  # it is closed, which reading will tell
+    if len(info) < _INFO_SIZE:
+        return False
+    retransmits, probes = info[2], info[3]
+    (unacknowledged,) = struct.unpack_from("=I", info, 24)
+    (age,) = struct.unpack_from("=I", info, 56)  # of the last acknowledgement, in ms
+    # One probe may be on its way to a peer that has no room.
+    return age >= _SILENCE * 1000 and ((unacknowledged > 0 and retransmits > 0) or probes > 1)
 
 
 def unreachable(address: Address, error: BaseException) -> str:
@@ -452,6 +577,7 @@ def connect_stream(
     hello: ClientHello,
     deadline: Deadline,
     session: bytes = NEW_SESSION,
+    resume: bool = False,
 ) -> Greeting:
     """Connect to a server and introduce this side.
 
@@ -461,6 +587,7 @@ def connect_stream(
         hello: What to say of this side.
         deadline: For all of it.
         session: The session that this connection replaces, if any.
+        resume: Whether that should go on; see `client_handshake`.
 
     Raises:
         AuthError, ProtocolError, IncompatibleVersionError: The server will not do, now or later.
@@ -468,7 +595,7 @@ def connect_stream(
     """
     sock = connect(address, deadline)
     try:
-        return client_handshake(sock, address, auth, hello, deadline, session)
+        return client_handshake(sock, address, auth, hello, deadline, session, resume)
     except BaseException:
         sock.close()
         raise
@@ -481,15 +608,28 @@ def client_handshake(
     hello: ClientHello,
     deadline: Deadline,
     session: bytes = NEW_SESSION,
+    resume: bool = False,
 ) -> Greeting:
-    """Do the client's part of the handshake over a connected socket; see `connect_stream`."""
+    """Do the client's part of the handshake over a connected socket; see `connect_stream`.
+
+    If the session goes on, the server's preamble names it, and the stream that is returned is only
+    good for `Stream.resume`. Then there is no time limit for the server's next word: it comes from
+    a worker that may be unable to answer for as long as its task keeps the interpreter. That there
+    is one, the preamble says; shut the socket down to wait no longer.
+    """
     connection = Connection(Role.CLIENT, frame_limit=hello.frame_limit, allocate=allocate)
     driver = _Handshake(sock, connection, deadline)
-    driver.send(connection.send_preamble(session))
+    driver.send(connection.send_preamble(session, resume))
     preamble = driver.next()
     assert isinstance(preamble, Preamble)
     if isinstance(auth, NoAuth):
         _check_owner(sock, address)
+    if preamble.session != NEW_SESSION:
+        if not resume or preamble.session != session:
+            raise ProtocolError("the server goes on with a session that it was not asked for")
+        connection.hold = True
+        driver.wait()
+        driver.deadline = Deadline(HANDSHAKE_SECONDS)
     offer = Offer.decode(_admitted(driver.next()).body)
     if auth.name not in offer.mechanisms:
         raise AuthError(_no_common_mechanism(address, auth.name, offer.mechanisms))
@@ -526,6 +666,9 @@ def server_handshake(
     deadline: Deadline,
     frame_limit: int,
     meet: Optional[Callable[[Optional[PeerIdentity]], None]] = None,
+    *,
+    session: bytes = NEW_SESSION,
+    check: Optional[Callable[[str, Layer], None]] = None,
 ) -> tuple[Stream, ClientHello]:
     """Do the server's part of the handshake over an accepted socket.
 
@@ -539,6 +682,9 @@ def server_handshake(
         frame_limit: The largest frame to accept once the connection is open, in bytes.
         meet: Told before `greet` is called who the client is, as far as the mechanism knows; may
             raise `AuthError`, too.
+        session: The session that goes on, if one does; then this side's preamble is on its way
+            already.
+        check: Called before that with the mechanism's name and the layer; may raise `AuthError`.
 
     Raises:
         AuthError, ProtocolError, OSError, EOFError: There is no session;
@@ -554,7 +700,9 @@ def server_handshake(
             driver.send(Preamble().encode())
         raise
     assert isinstance(preamble, Preamble)
-    driver.send(connection.send_preamble())
+    own = connection.send_preamble(session)
+    if session == NEW_SESSION:
+        driver.send(own)
     names = tuple(auth.name for auth in auths)
     driver.send(*connection.send(Kind.OFFER, Offer(names).encode()))
     select = Select.decode(_frame(driver.next()).body)
@@ -566,6 +714,8 @@ def server_handshake(
     hello: ClientHello = ClientHello.decode(_frame(driver.next()).body)
     try:
         layer.admit()
+        if check is not None:
+            check(chosen[0].name, layer)
         if meet is not None:
             meet(driver.peer)
         answer = greet(hello, preamble)
@@ -586,7 +736,7 @@ class _Handshake:
         self.peer: Optional[PeerIdentity] = None
         self._sock = sock
         self._connection = connection
-        self._deadline = deadline
+        self.deadline = deadline
         self._layer: Optional[Layer] = None
         self._happened: deque[Happening] = deque()
 
@@ -603,6 +753,19 @@ class _Handshake:
             data = b""
         return self._happened.popleft()
 
+    def wait(self) -> None:
+        """Wait for the peer to say something, as long as the connection is there."""
+        if not self._happened and self._connection.idle:
+            self._sock.settimeout(None)
+            if not self._sock.recv(1, socket.MSG_PEEK):
+                raise EOFError("the peer closed the connection during the handshake")
+
+    @property
+    def layer(self) -> Layer:
+        """The layer, once there is one."""
+        assert self._layer is not None
+        return self._layer
+
     def send(self, *segments: Buffer) -> None:
         for segment in segments:
             wrapped = segment if self._layer is None else self._layer.wrap(segment)
@@ -615,7 +778,7 @@ class _Handshake:
     def secure(self, layer: Layer, data: bytes, mechanism: str) -> None:
         """Run the layer's own handshake; `data` was received from the peer already."""
         self._layer = layer
-        layer.deadline = self._deadline
+        layer.deadline = self.deadline
         self._write(layer.start())
         received = 0
         while True:
@@ -634,10 +797,9 @@ class _Handshake:
             self._happened.extend(self._connection.receive_data(plain))
 
     def stream(self) -> Stream:
-        assert self._layer is not None
         self._sock.settimeout(None)
         return Stream(
-            self._sock, self._connection, self._layer, tuple(self._happened), peer=self.peer
+            self._sock, self._connection, self.layer, tuple(self._happened), peer=self.peer
         )
 
     def _feed(self, layer: Layer, data: bytes) -> tuple[bytes, bytes]:
@@ -653,7 +815,7 @@ class _Handshake:
         The peer may have said more meanwhile, and a socket that is closed with bytes unread takes
         back what was sent; so they are read, within bounds.
         """
-        patience = Deadline(self._deadline.cap(_PARTING_SECONDS))
+        patience = Deadline(self.deadline.cap(_PARTING_SECONDS))
         with contextlib.suppress(OSError, EOFError):
             self._write(layer.farewell())
             self._sock.shutdown(socket.SHUT_WR)
@@ -686,7 +848,7 @@ class _Handshake:
         return data
 
     def _limited(self, operation: Callable[[], Any]) -> Any:
-        remaining = self._deadline.remaining()
+        remaining = self.deadline.remaining()
         if remaining == 0:
             raise TimeoutError("the peer was too slow during the handshake")
         try:

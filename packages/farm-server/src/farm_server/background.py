@@ -175,6 +175,7 @@ def _command(settings: Settings, log_level: Optional[str], later: int, auth: boo
         f"--name={settings.name}",
         f"--workers={settings.workers}",
         f"--max-connections={settings.max_connections}",
+        f"--grace={settings.grace}",
         *("--until-stdin-closes", f"--then-stderr={later}"),
     ]
     if auth:

@@ -19,7 +19,7 @@ from farm_common.security.options import add_server_options, server_auths
 from .__about__ import __version__
 from .limits import parse_size
 from .server import serve
-from .settings import MAX_CONNECTIONS, make_settings
+from .settings import GRACE, MAX_CONNECTIONS, make_settings
 
 __all__ = ["main"]
 
@@ -82,6 +82,7 @@ def _run(options: argparse.Namespace) -> int:
             tags=options.tags,
             max_connections=options.max_connections,
             memory_limit=options.memory_limit,
+            grace=options.grace,
             allow_local_users=options.allow_local_users,
         )
 
@@ -175,6 +176,14 @@ def _parser() -> argparse.ArgumentParser:
         type=_size,
         metavar="SIZE",
         help="what each worker may allocate, e.g. 512M or 2G; beyond it tasks get MemoryError",
+    )
+    add(
+        "--grace",
+        type=float,
+        default=GRACE,
+        metavar="SECONDS",
+        help="how long a worker whose client's connection is lost goes on, and keeps its results "
+        "for it; 0: it ends at once (default: %(default)g)",
     )
     add("--name", help="what the server calls itself (default: the host's name)")
     add(

@@ -17,6 +17,7 @@ that it comes.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -33,7 +34,7 @@ from farm_common.deadline import Deadline
 from farm_common.errors import IncompatibleVersionError, ProtocolError
 from farm_common.handshake import NEW_SESSION, Refusal
 from farm_common.peer import is_trusted, peer_name, peer_uid, user_name
-from farm_common.stream import HANDSHAKE_SECONDS, tune
+from farm_common.stream import HANDSHAKE_SECONDS, is_silent, tune
 
 from .__about__ import __version__
 from .arrival import Arrival
@@ -44,6 +45,7 @@ from .endpoint import Endpoint
 from .exits import Exits, MemoryKills, describe
 from .kills import Kills
 from .limits import advice
+from .orphans import Orphans, said_goodbye
 from .overtime import Overtime
 from .principal import LOCAL_USER, may_act_for, principal_of
 from .processes import Processes
@@ -71,6 +73,8 @@ _REPLACED_SECONDS = 0.5
 _END_SECONDS = 1.0
 #: How long a killed process is waited for: it may hang in the kernel, on a dead file system.
 _STUCK_SECONDS = 3.0
+#: How often to look whether clients' machines are gone.
+_WATCH_SECONDS = 5.0
 #: How often to look for ended processes where no signal tells.
 _TICK = 0.1
 #: How long not to accept when there are no descriptors left.
@@ -126,6 +130,12 @@ class Listener:
         self._memory = MemoryKills()
         self._kills = Kills(self.timers, self._processes)
         self._overtime = Overtime(self.timers, self._kills)
+        self._orphans = Orphans(
+            self.timers,
+            settings.grace,
+            lambda child: self._end(child, _REPLACED_SECONDS),
+            self._reconnect,
+        )
         self._crowd = Crowd(self.timers, self._kill, self._launch)
         self._arrivals: OrderedDict[Arrival, None] = OrderedDict()
         self._waiting: deque[Arrival] = deque()
@@ -141,6 +151,8 @@ class Listener:
             self._selector.register(self._hangups, _READ, self._on_hangup)
         for endpoint in self.endpoints:
             self._listen(endpoint)
+        if any(endpoint.address.kind == "tcp" for endpoint in self.endpoints):
+            self._look_for_silence()
 
     # the loop
 
@@ -195,6 +207,7 @@ class Listener:
             self._ignore(endpoint.sock)
             endpoint.close()
         self.endpoints.clear()
+        self._orphans.expire_all()  # their clients cannot come back
         waiting = [*self._waiting, *(arrival for held in self._held.values() for arrival in held)]
         self._waiting.clear()
         self._held.clear()
@@ -407,7 +420,9 @@ class Listener:
             arrival = self._waiting.pop()  # the newest; see `farm_server.crowd`
             assert arrival.preamble is not None
             before = self._children.get(arrival.preamble.session)
-            if before is not None:
+            if before is not None and before.resumes(arrival.preamble):
+                self._offer(before, arrival)
+            elif before is not None:
                 # Its client came back without it, so nobody wants what it still does.
                 self._held.setdefault(before.session, []).append(arrival)
                 self._end(before, _REPLACED_SECONDS)
@@ -415,6 +430,23 @@ class Listener:
                 self._refuse(arrival, Refusal("busy", _BUSY))
             else:
                 self._start(arrival)
+
+    def _offer(self, child: Child, arrival: Arrival) -> None:
+        """Have a session go on over another connection of its client."""
+        with contextlib.suppress(OSError):
+            tune(arrival.sock)
+        assert arrival.timer is not None
+        arrival.timer.cancel()
+        del self._arrivals[arrival]
+        if not self._orphans.offer(child, arrival):
+            arrival.sock.close()
+
+    def _reconnect(self, child: Child, sock: socket.socket) -> None:
+        """Take note that a session has another socket."""
+        self._unwatch(child)
+        child.sock.close()
+        child.sock = sock
+        self._watch(child)
 
     def _start(self, arrival: Arrival) -> None:
         assert arrival.preamble is not None
@@ -460,9 +492,7 @@ class Listener:
         child.started = self._clock()
         self._children[session] = child
         self._selector.register(pipe, _READ, lambda events: self._converse(child, events))
-        if self._hangups is not None:
-            self._hangups.register(child.sock, _RDHUP)
-            self._watched[child.sock.fileno()] = child
+        self._watch(child)
         remaining = arrival.deadline.remaining() or 0.0
         child.timers.append(
             self.timers.after(remaining + _END_SECONDS, lambda: self._check_admitted(child))
@@ -485,6 +515,7 @@ class Listener:
         for child in self._children.values():
             yield child.sock
             yield child.pipe
+            yield from child.offers.values()
         yield self._selector
         if self._hangups is not None:
             yield self._hangups
@@ -529,6 +560,12 @@ class Listener:
             self._kill_tasks(child, request)
         if ask == "watch" and child.role == "work":
             self._overtime.watch(child)
+        if ask == "orphaned" and child.resumable:
+            self._orphan(child, request.get("why"))
+        if ask == "resumed":
+            self._orphans.resumed(child, request)
+        if ask == "refused":
+            self._orphans.refused(child, request)
         if ask == "failed":
             log.info("no session with %s: %s", child.peer, request.get("why"))
         return None
@@ -553,8 +590,10 @@ class Listener:
         if role == "work":
             if self.draining:
                 return {"refuse": "draining", "message": _DRAINING}
-            if self._sessions() >= self.settings.max_connections:
+            served = sum(c.role == "work" and not c.expired for c in self._children.values())
+            if served >= self.settings.max_connections and not self._orphans.give_way():
                 return {"refuse": "busy", "message": _BUSY}
+            child.resumable = request.get("resumable") is True
         child.role = role
         child.principal = principal_of(request.get("principal"))
         child.kernel = str(request.get("kernel"))
@@ -574,11 +613,42 @@ class Listener:
         assert self._hangups is not None
         for descriptor, _events in self._hangups.poll(0):
             child = self._watched.pop(descriptor, None)
-            if child is not None:
-                self._hangups.unregister(descriptor)
+            if child is None:
+                continue
+            self._hangups.unregister(descriptor)
+            if child.resumable and not child.ending and not said_goodbye(child.sock):
+                self._orphan(child)
+            else:
                 child.timers.append(
                     self.timers.after(_HANGUP_SECONDS, lambda child=child: self._kill(child))  # type: ignore[misc]
                 )
+
+    def _look_for_silence(self) -> None:
+        """Cut the connections to machines that are gone, so that sessions find out."""
+        for child in self._children.values():
+            if is_silent(child.sock):
+                log.info("%s does not acknowledge what it is sent", child.peer)
+                with contextlib.suppress(OSError):
+                    child.sock.shutdown(socket.SHUT_RDWR)
+        self.timers.after(_WATCH_SECONDS, self._look_for_silence)
+
+    def _orphan(self, child: Child, why: object = "the client hung up") -> None:
+        """Let a session go on without a connection, if its client can come back."""
+        self._orphans.add(child, why)
+        if self.draining:
+            self._orphans.expire_all()
+
+    def _watch(self, child: Child) -> None:
+        """Wait for the end of a session's connection."""
+        if self._hangups is not None:
+            self._hangups.register(child.sock, _RDHUP)
+            self._watched[child.sock.fileno()] = child
+
+    def _unwatch(self, child: Child) -> None:
+        descriptor = child.sock.fileno()
+        if self._watched.pop(descriptor, None) is not None and self._hangups is not None:
+            # Explicitly: what a task started may have the socket, and epoll would keep it too.
+            self._hangups.unregister(descriptor)
 
     def _end(self, child: Child, seconds: float) -> None:
         """Tell a session to end, and see that it does."""
@@ -616,6 +686,8 @@ class Listener:
         child.ended = True
         if ending["signal"] != "SIGKILL":
             ending["memory"] = None
+        if child.expired:
+            ending["expired"] = True
         self.exits.record(child.session, ending)
         self._on_hangup(0)
         left = self._hangups is not None and child.sock.fileno() not in self._watched
@@ -638,10 +710,8 @@ class Listener:
     def _release(self, child: Child) -> None:
         for timer in child.timers:
             timer.cancel()
-        descriptor = child.sock.fileno()
-        if self._watched.pop(descriptor, None) is not None and self._hangups is not None:
-            # Explicitly: what a task started may have the socket, and epoll would keep it too.
-            self._hangups.unregister(descriptor)
+        self._orphans.remove(child)
+        self._unwatch(child)
         self._ignore(child.pipe)
         child.pipe.close()
         try:

@@ -14,7 +14,7 @@ from farm_common.address import AddressLike
 from farm_common.logs import log_to_stderr
 from farm_common.security import Authenticator
 
-from .settings import MAX_CONNECTIONS, Settings, make_settings
+from .settings import GRACE, MAX_CONNECTIONS, Settings, make_settings
 
 if TYPE_CHECKING:
     from .background import Background
@@ -85,6 +85,7 @@ def start_server(
     tags: Iterable[str] = (),
     max_connections: int = MAX_CONNECTIONS,
     memory_limit: Union[int, str, None] = None,
+    grace: float = GRACE,
     allow_local_users: bool = False,
     log_level: Optional[str] = None,
 ) -> Server:
@@ -105,6 +106,8 @@ def start_server(
         tags: Labels for tasks to ask for.
         max_connections: How many connections it serves at once.
         memory_limit: What each worker may allocate: bytes, or a text such as ``"2G"``.
+        grace: For how many seconds a worker whose client's connection is lost goes on and keeps
+            its results for it; with 0 it ends at once.
         allow_local_users: Let every user of this machine connect, and so run any code as this
             one, where no authentication is asked for.
         log_level: Log to stderr from this level on, for example ``"info"``. If not given the
@@ -130,6 +133,7 @@ def start_server(
         tags=tags,
         max_connections=max_connections,
         memory_limit=memory_limit,
+        grace=grace,
         allow_local_users=allow_local_users,
     )
     if background:

@@ -12,9 +12,13 @@ from farm_common.security import Authenticator, NoAuth
 
 from .limits import usable_processors
 
-__all__ = ["MAX_CONNECTIONS", "Settings", "make_settings"]
+__all__ = ["GRACE", "MAX_CONNECTIONS", "Settings", "make_settings"]
 
 MAX_CONNECTIONS = 1000
+
+#: For how many seconds sessions go on without a connection.
+GRACE = 60.0
+_LONGEST_GRACE = 1_000_000
 
 
 class Settings(NamedTuple):
@@ -29,6 +33,7 @@ class Settings(NamedTuple):
         tags: Its labels.
         max_connections: How many sessions it serves at once.
         memory_limit: What each worker may allocate, in bytes.
+        grace: For how many seconds a session goes on without a connection; 0: it ends at once.
         local_users: Whether every user of this machine may connect.
     """
 
@@ -40,6 +45,7 @@ class Settings(NamedTuple):
     tags: tuple[str, ...] = ()
     max_connections: int = MAX_CONNECTIONS
     memory_limit: Optional[int] = None
+    grace: float = GRACE
     local_users: bool = False
 
     @property
@@ -66,6 +72,7 @@ def make_settings(
     tags: Iterable[str] = (),
     max_connections: int = MAX_CONNECTIONS,
     memory_limit: Optional[int] = None,
+    grace: float = GRACE,
     allow_local_users: bool = False,
 ) -> Settings:
     """Check what the user gave and fill in what was left out; see `start_server`.
@@ -78,6 +85,8 @@ def make_settings(
     for what, number in (("workers", workers), ("max_connections", max_connections)):
         if number is not None and number < 1:
             raise ValueError(f"{what}={number} is not above 0")
+    if not 0 <= grace <= _LONGEST_GRACE:
+        raise ValueError(f"grace={grace} is not a number of seconds from 0 to {_LONGEST_GRACE}")
     if auth is None:
         auths: tuple[Authenticator, ...] = (NoAuth(),)
     elif isinstance(auth, Authenticator):
@@ -98,6 +107,7 @@ def make_settings(
         tags=(tags,) if isinstance(tags, str) else tuple(tags),
         max_connections=max_connections,
         memory_limit=memory_limit,
+        grace=grace,
         local_users=allow_local_users,
     )
 
