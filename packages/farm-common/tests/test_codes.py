@@ -42,7 +42,7 @@ class TestTable:
 SAME = [
     ("def f(x): return x", "def g(x):\n\n    return  x"),
     ("def f(): return 0.0, 1e400, float('nan')",) * 2,
-    ("def f(x): return x in {1, 2, 'a'}", "def f(x): return x in {'a', 2, 1}"),
+    ("def f(x): return x in {1, 2, 'a'}", "def f(x): return x in {1, 'a', 2}"),
 ]
 
 DIFFERENT = [

@@ -4,6 +4,7 @@ import abc
 import collections
 import functools
 import gc
+import importlib
 import operator
 import pickle
 import struct
@@ -150,6 +151,10 @@ class Shy:
 
 def test_a_pickler_that_was_given_up():
     """It is not used again: it remembers what it had written."""
+    try:
+        importlib.import_module("cloudpickle")
+    except AttributeError as error:  # cloudpickle 3.1.2 wants a table of PyPy's pickler
+        pytest.skip(f"nothing is more thorough here: {error}")
     held = [1, 2]
     pack(held, PROTOCOL, "it")
     assert unpack(pack([held, Shy()], PROTOCOL, "it").body) == [held, 5]

@@ -1,5 +1,6 @@
 """Tracebacks become frames, and frames tracebacks that Python's tools show as any other."""
 
+import importlib.machinery
 import io
 import linecache
 import logging
@@ -143,7 +144,8 @@ def test_source_from_a_loader(tmp_path):
             return "\nraise KeyError('k')\n"
 
     name = str(tmp_path / "archive.zip" / "mod.py")
-    namespace = {"__name__": "mod", "__loader__": Loader()}
+    spec = importlib.machinery.ModuleSpec("mod", Loader())
+    namespace = {"__name__": "mod", "__loader__": spec.loader, "__spec__": spec}
     error = raised(exec, compile("\nraise KeyError('k')\n", name, "exec"), namespace)
     (frame,) = frames_of(error.__traceback__)
     assert (frame.file, frame.line, frame.source) == (name, 2, "raise KeyError('k')")

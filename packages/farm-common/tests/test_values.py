@@ -47,6 +47,7 @@ from farm_common.shipping import (
     rebuild_belongings,
     rebuild_hints,
     rebuild_iterators,
+    rebuild_sentinels,
     rebuild_values,
     records,
     unpack,
@@ -114,6 +115,13 @@ def test_it_travels(table, name):
     assert case.check(case.make(), come)
 
 
+@pytest.mark.parametrize("name", [name for name, case in CORPUS.ITERTOOLS.items() if not case.here])
+def test_it_cannot_tell_where_it_is(name):
+    """From Python 3.14 on; the error says what helps."""
+    with pytest.raises(SerializationError, match=r"itertools.* make a list of it"):
+        pack(CORPUS.ITERTOOLS[name].make(), 5, "it", False)
+
+
 @pytest.mark.parametrize("name", [*CORPUS.CANNOT, *NUMPY.CANNOT])
 @pytest.mark.parametrize("bytecode", [True, False])
 def test_it_cannot_travel(name, bytecode, closed):
@@ -152,12 +160,13 @@ WIRE = {
         lru_cache(function maxsize typed) mapping_proxy(mapping)
         match(compiled method string pos endpos) memory_view(buffer form shape readonly byteorder)
         method_caller(name args keywords) new_type(name supertype module)
-        partial_method_function(method) pattern(text flags) property_of(cls fget fset fdel doc)
+        partial_method(cls function args keywords) partial_method_function(method)
+        partial_place() pattern(text flags) property_of(cls fget fset fdel doc)
         set_attributes(obj state) single_dispatch(function registered)
         single_dispatch_method(function registered)
         struct_sequence(module qualname names values more) syntax_node(name values)
-        time_zone(key cached) weak_dictionary(name items) weak_method(method)
-        weak_reference(target) weak_set(elements)
+        time_zone(key cached) url_parts(cls parts keep_empty) weak_dictionary(name items)
+        weak_method(method) weak_reference(target) weak_set(elements)
     """,
     rebuild_belongings: """
         absent_function(name qualname module reason) belonging(module path make args)
@@ -175,6 +184,7 @@ WIRE = {
         sequence_iterator(sequence index) zip_iterator(iterators strict)
         zip_longest_iterator(iterators fill)
     """,
+    rebuild_sentinels: "sentinel(ident module name shown)",
     rebuild_hints: """
         abstract_callable(parameters result) forward_reference(name) generic(origin arguments)
         parameter_part(origin name) parameter_specification(name options)
@@ -390,6 +400,10 @@ def test_descriptors():
 POOLS = st.lists(st.lists(st.integers(0, 3), max_size=3), min_size=1, max_size=3)
 
 
+UNTOLD = not PYPY and sys.version_info >= (3, 14)  # where those of itertools are
+
+
+@pytest.mark.skipif(UNTOLD, reason="from Python 3.14 on nothing tells where they are")
 @given(st.integers(0, 70), POOLS, st.integers(1, 3))
 def test_arrangements_go_on(steps, pools, size):
     """An iterator over arrangements goes on wherever it is."""
@@ -405,7 +419,7 @@ def test_arrangements_go_on(steps, pools, size):
         assert list(there_and_back(iterator)) == list(itertools.islice(make(), steps, None))
 
 
-ITERATORS = {
+ITERTOOLS = {
     "cycle": lambda: itertools.cycle("abc"),
     "chain": lambda: itertools.chain("ab", [], "cd"),
     "chain of iterables": lambda: itertools.chain.from_iterable(iter(["ab", "c"])),
@@ -422,6 +436,9 @@ ITERATORS = {
     "zip_longest": lambda: itertools.zip_longest("abc", "d", fillvalue=0),
     "repeat": lambda: itertools.repeat(1, 3),
     "count": lambda: itertools.count(2, 3),
+}
+ITERATORS = {
+    **({} if UNTOLD else ITERTOOLS),
     "zip": lambda: zip("abc", [1, 2]),
     "map": lambda: map(str, [1, 2, 3]),
     "filter": lambda: filter(None, [1, 0, 2]),
@@ -450,6 +467,7 @@ def test_iterators_go_on(name, steps):
     assert list(itertools.islice(come, 8)) == list(itertools.islice(expected, 8))
 
 
+@pytest.mark.skipif(UNTOLD, reason="from Python 3.14 on nothing tells where they are")
 @pytest.mark.parametrize("steps", range(4))
 def test_groups_go_on(steps):
     """Wherever a groupby is. (Of a group that was begun CPython does not tell.)"""

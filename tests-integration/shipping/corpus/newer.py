@@ -1,5 +1,8 @@
 """Syntax newer than some interpreters: it works where it can, and is refused clearly elsewhere."""
 
+import builtins
+import dataclasses
+import functools
 import re
 
 from harness import Skipped, case, matches, script
@@ -78,6 +81,25 @@ def f():
         return a, b
 """
 
+TEMPLATE = """
+def f(name):
+    template = t"a {name} b"
+    return [*template.strings, template.values[0]]
+"""
+
+UNBRACKETED = """
+def f(text):
+    try:
+        return int(text)
+    except ValueError, TypeError:
+        return None
+"""
+
+UNPACKED = """
+def f(lists):
+    return [*part for part in lists]
+"""
+
 LAMBDA_IN_QUOTES = """
 f = lambda table: f"{table["k"]}"
 """
@@ -113,7 +135,103 @@ each("type_aliases", (3, 12), ALIAS, "Pair")
 each("quotes_in_f_strings", (3, 12), QUOTES, "1 nested 2 a", {"key": 1})
 each("quotes_in_the_f_string_of_a_lambda", (3, 12), LAMBDA_IN_QUOTES, "5", {"k": 5})
 each("defaults_of_type_parameters", (3, 13), DEFAULTS, 3, 3)
+each("template_strings", (3, 14), TEMPLATE, ["a ", " b", 5], 5)
+each("exceptions_without_parentheses", (3, 14), UNBRACKETED, None, "x")
+each("unpacking_in_a_comprehension", (3, 15), UNPACKED, [1, 2, 3], [[1, 2], [3]])
 each("parentheses_around_managers", (3, 9), PARENTHESES, (1, 2))
+
+
+LATER = """
+import dataclasses
+
+@dataclasses.dataclass
+class Node:
+    value: int
+    parent: Node | None = None
+    owner: Undefined = None
+
+def f(node: Node, other: Undefined = None) -> list[Undefined]:
+    return Node(node.value + 1, node)
+"""
+
+
+@case
+def annotations_that_are_not_evaluated(call):
+    if call.here.version < (3, 14):
+        raise Skipped("this client evaluates annotations at once")
+    with script(LATER) as main:
+        back = call(main.f, main.Node(1))
+        assert back == main.Node(2, main.Node(1))
+        assert type(back) is main.Node
+        assert set(call(lambda f: f.__annotations__, main.f)) == {"node", "other", "return"}
+
+
+LAZY = """
+lazy import json
+lazy from fractions import Fraction as Part
+
+def f(value):
+    return json.dumps(value), Part(value) / 2
+
+def g(value):
+    return f(value)
+"""
+
+
+@case
+def lazy_imports(call):
+    if call.here.version < (3, 15):
+        raise Skipped("this client has no lazy imports")
+    with script(LAZY) as main:
+        assert call(main.g, 3) == main.g(3)
+
+
+@case
+def lazy_imports_of_code_that_did_not_run(call):
+    if call.here.version < (3, 15):
+        raise Skipped("this client has no lazy imports")
+    with script(LAZY) as main:
+        assert call(main.f, 3) == ("3", main.Part(3, 2))
+
+
+@case
+def sentinels(call):
+    if not hasattr(builtins, "sentinel"):
+        raise Skipped("this client has no sentinels")
+    unset = builtins.sentinel("unset", repr="<unset>")
+
+    def task(value=unset):
+        return value is unset, value, repr(value)
+
+    assert call(task) == (True, unset, "<unset>")
+    assert call(task, unset) == (True, unset, "<unset>")
+    assert call(lambda v: v, [unset, unset]) == [unset, unset]
+    assert call(lambda v: v, dataclasses.MISSING) is dataclasses.MISSING
+    assert call(lambda v: v, dataclasses.KW_ONLY) is dataclasses.KW_ONLY
+
+
+@case
+def frozen_dictionaries(call):
+    if not hasattr(builtins, "frozendict"):
+        raise Skipped("this client has no frozendict")
+    table = builtins.frozendict(a=1, b=[2])
+    back = call(lambda t: (t, t["a"], sorted(t), dict(t)), table)
+    assert back == (table, 1, ["a", "b"], {"a": 1, "b": [2]})
+    assert type(back[0]) is builtins.frozendict
+    assert call(lambda t: {t: len(t | {"c": 3})}, builtins.frozendict(a=1)) == {
+        builtins.frozendict(a=1): 2
+    }
+
+
+@case
+def places_in_a_partial(call):
+    if not hasattr(functools, "Placeholder"):
+        raise Skipped("this client has no functools.Placeholder")
+    power = functools.partial(pow, functools.Placeholder, 3)
+    if call.there.version >= (3, 14):
+        assert call(power, 2) == 8
+    else:
+        matches(call.error(lambda: power(2)), "Placeholder needs Python 3.14", "lambda")
 
 
 @case

@@ -61,7 +61,7 @@ import xml.etree.ElementTree as etree
 import zoneinfo
 from collections import abc
 
-from harness import Skipped, case
+from harness import Skipped, case, matches
 
 UTC = datetime.timezone.utc
 WHEN = datetime.datetime(2024, 2, 29, 12, 30, 15, 250, tzinfo=UTC)
@@ -192,7 +192,7 @@ VALUES = {
         lambda: [urllib.parse.urlparse("http://h/p"), urllib.parse.urlsplit("//h")],
         same_types,
     ),
-    "stat_result": (lambda: os.stat("/"), lambda s: (type(s), s.st_mode, s.st_ino, s.st_size)),
+    "stat_result": (lambda: os.stat(os.devnull), lambda s: (type(s), s.st_mode, s.st_ino, s.st_size)),
     "terminal_size": (lambda: os.terminal_size((80, 24)), tuple_of),
     "uname_result": (lambda: platform.uname(), lambda u: u.system),
     # enumerations and constants of the library
@@ -357,8 +357,13 @@ def iterators_of_itertools(call):
 
 @case
 def a_cycle_of_itertools(call):
-    got = call(lambda i: list(itertools.islice(i, 5)), itertools.cycle([1, 2]))
-    assert got == [1, 2, 1, 2, 1]
+    def task(iterator):
+        return list(itertools.islice(iterator, 5))
+
+    if call.remote and not call.here.pypy and call.here.version >= (3, 14):
+        matches(call.refused(task, itertools.cycle([1, 2])), "make a list of it")
+    else:
+        assert call(task, itertools.cycle([1, 2])) == [1, 2, 1, 2, 1]
 
 
 @case(since=(3, 11))

@@ -57,6 +57,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     # pure-Python versions
     "_pydatetime": ("datetime",),
     "_pydecimal": ("decimal",),
+    "_py_warnings": ("warnings",),
     "_pyio": ("io",),
     "_pyrepl": ("pydoc", "readline"),
     "<unknown>": ("ssl",),  # ssl.Purpose, before 3.11
@@ -82,6 +83,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "nt": ("os", "os.path"),
     "pathlib._abc": ("pathlib",),
     "pathlib._local": ("pathlib",),
+    "pathlib._os": ("pathlib",),
     "posix": ("os", "os.path"),
     "zipfile._path": ("zipfile",),
     # modules of which a part calls itself by a name that finds nothing, or that came later

@@ -296,6 +296,18 @@ def _partial_method_bound(function: Any) -> Any:
     return values.partial_method_function, (_cell(function, "self"),)
 
 
+def _partial_method(method: Any) -> Any:
+    # Not as pickle does it: from Python 3.14 on its __new__ wants the arguments.
+    made = {"func", "args", "keywords", "_phcount", "_merger"}
+    state = {name: value for name, value in vars(method).items() if name not in made}
+    args = type(method), method.func, method.args, method.keywords
+    return (values.partial_method, args, state) if state else (values.partial_method, args)
+
+
+def _partial_place(_: Any) -> Any:
+    return values.partial_place, ()
+
+
 def _comparison_key(key: Any) -> Any:
     """What `functools.cmp_to_key` gives; it keeps its function to itself."""
     found = gc.get_referents(key)
@@ -385,6 +397,7 @@ REDUCERS: dict[type, Reducer] = {
     classmethod: _classmethod,
     staticmethod: _classmethod,
     functools.cached_property: _cached_property,
+    functools.partialmethod: _partial_method,
     functools.singledispatchmethod: _single_dispatch_method,
     contextlib._GeneratorContextManager: _manager,
 }
@@ -398,6 +411,8 @@ else:
     REDUCERS[types.WrapperDescriptorType] = _unbound
     REDUCERS[types.ClassMethodDescriptorType] = _unbound
     REDUCERS[functools._lru_cache_wrapper] = _cache
+if hasattr(functools, "Placeholder"):
+    REDUCERS[type(functools.Placeholder)] = _partial_place
 if not isinstance(functools.cmp_to_key(max), type):  # what is in Python goes as a class
     REDUCERS[type(functools.cmp_to_key(max))] = _comparison_key
 if "_singledispatchmethod_get" in vars(functools):
@@ -417,6 +432,7 @@ BY_NAME: dict[str, Reducer] = {
 
 #: For classes that derive from these.
 SUBCLASSES: dict[type, Reducer] = {
+    functools.partialmethod: _partial_method,
     property: _property,
     classmethod: _classmethod,
     staticmethod: _classmethod,

@@ -13,10 +13,12 @@ import abc
 import enum
 import sys
 import types
-from typing import Any, Optional
+import typing
+from typing import Any
 
 from . import rebuild_classes as rebuild
 from .aliases import public_name, resolve
+from .hints import annotations_of
 from .importable import is_importable
 from .placeholders import placeholder_of
 
@@ -69,7 +71,7 @@ def _by_value(cls: type, ident: str) -> Any:
     names = {
         "__module__": cls.__module__,
         "__qualname__": cls.__qualname__,
-        "__doc__": cls.__dict__.get("__doc__"),
+        "__doc__": _doc(cls),
     }
     skip = _STATEMENT
     extra: dict[str, Any] = {}
@@ -104,9 +106,11 @@ def _by_value(cls: type, ident: str) -> Any:
         skip = skip | _dataclass_names(cls)
     if cls.__dict__.get("_is_protocol") and cls.__module__ != "typing":
         extra["protocol"] = True
-        skip = skip | _protocol_names(cls)
+        skip = skip | _PROTOCOL_NAMES
+    if _PROTOCOL in cls.__mro__ and cls.__module__ != "typing":
+        skip = skip | _typing_methods(cls)
     attributes = {name: value for name, value in cls.__dict__.items() if name not in skip}
-    annotations = _annotations(cls)
+    annotations = annotations_of(cls)
     attributes.pop("__annotations__", None)
     if annotations:
         attributes["__annotations__"] = annotations
@@ -119,17 +123,10 @@ def _by_value(cls: type, ident: str) -> Any:
     return make, skeleton, state, None, None, rebuild.fill_class
 
 
-_LAZY = sys.version_info >= (3, 14)  # whether annotations are evaluated when they are asked for
-
-
-def _annotations(cls: type) -> Optional[dict[str, Any]]:
-    """A class's own annotations; evaluated only now, from Python 3.14 on."""
-    if "__annotations__" in cls.__dict__ or not _LAZY:
-        return cls.__dict__.get("__annotations__")  # noqa: RUF063 (its own, not its bases')
-    try:
-        return cls.__annotations__
-    except Exception:  # a name that is not defined
-        return None
+def _doc(cls: type) -> Any:
+    doc = cls.__dict__.get("__doc__")
+    # From Python 3.15 on data classes make theirs when it is asked for.
+    return cls.__doc__ if type(doc).__module__ == "dataclasses" else doc
 
 
 def _mangle(cls: type, name: str) -> str:
@@ -290,12 +287,20 @@ def _is_generated(function: types.FunctionType) -> bool:
 # Protocols
 
 
-def _protocol_names(cls: Any) -> set[str]:
-    """What `typing` puts into a protocol, differently in each version; it does so again there."""
-    made = {
+_PROTOCOL: Any = typing.Protocol
+
+#: They differ in each version of `typing`, which makes them again there.
+_PROTOCOL_NAMES = frozenset(
+    {
         *("__protocol_attrs__", "__callable_proto_members_only__"),
         *("__non_callable_proto_members__", "__parameters__"),
     }
+)
+
+
+def _typing_methods(cls: type) -> set[str]:
+    """What `typing` puts into a protocol, and into what inherits from one: the bases have it."""
+    made = set()
     for name in ("__init__", "__subclasshook__"):
         value = cls.__dict__.get(name)
         if getattr(getattr(value, "__func__", value), "__module__", None) == "typing":

@@ -24,6 +24,7 @@ from ..errors import SerializationError
 from . import rebuild
 from .by_value import goes_by_value, is_used
 from .codes import CodeTable, operands
+from .hints import annotations_of
 from .importable import is_imported
 from .imports import imported_modules
 from .rebuild_belongings import absent_function, sent_module
@@ -269,6 +270,7 @@ def reduce_function(function: types.FunctionType, wrapping: Wrapping) -> Any:
     Raises:
         SerializationError: Source is needed, and there is none.
     """
+    _resolve_imports(function)
     try:
         reduced = wrapping.code(function)
     except SerializationError as error:
@@ -277,6 +279,24 @@ def reduce_function(function: types.FunctionType, wrapping: Wrapping) -> Any:
             raise
         return absent_function, (function.__name__, function.__qualname__, home, str(error))
     return _reduce_written(function, reduced, wrapping)
+
+
+#: What a ``lazy import`` leaves among the globals until somebody reads it, from Python 3.15 on.
+_LAZY_IMPORT: Any = getattr(types, "LazyImportType", None)
+
+
+def _resolve_imports(function: types.FunctionType) -> None:
+    """Do what reading the globals that a function uses would do: import what is imported lazily.
+
+    Raises:
+        ImportError: It is not here.
+    """
+    if _LAZY_IMPORT is None:
+        return
+    namespace = function.__globals__
+    for name in global_names(function.__code__):
+        if type(namespace.get(name)) is _LAZY_IMPORT:
+            namespace[name] = namespace[name].resolve()
 
 
 def _reduce_written(function: types.FunctionType, reduced: _Code, wrapping: Wrapping) -> Any:
@@ -326,10 +346,9 @@ def _reduce_written(function: types.FunctionType, reduced: _Code, wrapping: Wrap
 
 
 def _attribute(function: types.FunctionType, name: str) -> Any:
-    try:
-        return getattr(function, name, None)
-    except Exception:  # annotations are evaluated only now, from Python 3.14 on
-        return None
+    if name == "__annotations__":
+        return annotations_of(function)
+    return getattr(function, name, None)
 
 
 def _contents(cells: Iterable[types.CellType]) -> Iterator[tuple[types.CellType, Any]]:

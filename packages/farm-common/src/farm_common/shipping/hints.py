@@ -7,16 +7,18 @@ from running: where a version of Python lacks something, what it gets instead is
 from __future__ import annotations
 
 import collections.abc
+import importlib
+import sys
 import types
 import typing
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from . import rebuild_hints as rebuild
 from .aliases import resolve
 from .importable import is_importable
 from .substitutes import MissingForm
 
-__all__ = ["REDUCERS"]
+__all__ = ["REDUCERS", "annotations_of"]
 
 #: The special forms that Python 3.9 has: pickle may name them.
 _OLD_FORMS = frozenset(
@@ -25,6 +27,37 @@ _OLD_FORMS = frozenset(
         *("Type", "Union"),
     }
 )
+
+
+#: Whether annotations are evaluated only when somebody asks for them.
+_LAZY = sys.version_info >= (3, 14)
+
+
+def annotations_of(annotated: Any) -> Optional[dict[str, Any]]:
+    """The own annotations of a class or a function; None where it has none, or they fail.
+
+    From Python 3.14 on they are evaluated only now; names in them that are not defined become
+    forward references.
+    """
+    found: Optional[dict[str, Any]]
+    try:
+        if not isinstance(annotated, type):
+            found = annotated.__annotations__
+        elif _LAZY:
+            # Not annotated.__annotations__, which may be the metaclass's own.
+            found = type.__dict__["__annotations__"].__get__(annotated)  # noqa: RUF063
+        else:
+            found = annotated.__dict__.get("__annotations__")  # noqa: RUF063 (not its bases')
+        return found
+    except Exception:  # whatever the user wrote there raises
+        if not _LAZY:
+            return None
+    lib: Any = importlib.import_module("annotationlib")
+    try:
+        found = lib.get_annotations(annotated, format=lib.Format.FORWARDREF)
+    except Exception:  # as above
+        return None
+    return found
 
 
 def _union(union: Any) -> Any:
@@ -124,7 +157,8 @@ REDUCERS: dict[type, Callable[[Any], Any]] = {
     MissingForm: _missing_form,
 }
 
-# What only some versions have.
+# What only some versions have. From Python 3.14 on all unions are of types.UnionType, and what is
+# called _UnionGenericAlias says that it is equal to that.
 for _module, _name, _reducer in (
     (types, "UnionType", _union),
     (typing, "_GenericAlias", _generic),
@@ -144,5 +178,5 @@ for _module, _name, _reducer in (
     (typing, "TypeAliasType", _type_alias),
 ):
     _kind = vars(_module).get(_name)  # not getattr, which may warn of what is to go
-    if isinstance(_kind, type):
+    if isinstance(_kind, type) and not (_LAZY and _name == "_UnionGenericAlias"):
         REDUCERS[_kind] = _reducer

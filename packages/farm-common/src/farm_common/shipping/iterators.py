@@ -118,8 +118,17 @@ def _plain(iterator: Any) -> Any:
     return _state(iterator)[:2]
 
 
+def _until(iterator: Any) -> Any:
+    """What ``iter(function, end)`` gives, on PyPy from 8.0 on."""
+    if iterator._exhausted:
+        return rebuild.sequence_iterator, ([],)
+    return iter, (iterator._callable, iterator._sentinel)
+
+
 def _cycle(iterator: Any) -> Any:
     _, (rest,), (saved, *where) = _state(iterator)
+    if _PYPY and len(where) == 1:  # from 8.0 on: 0 in the first round
+        return rebuild.cycle_iterator, (saved, None if where[0] else rest, where[0])
     if len(where) == 2:  # PyPy
         index, over = where
         return rebuild.cycle_iterator, (saved, None if over else rest, index)
@@ -256,3 +265,5 @@ if _PYPY:
     # 7.3.11 dies of being asked for the state of one that is at its end, and nothing says whether
     # one is.
     REDUCERS[enumerate] = refuse
+    if hasattr(iter(int, 0), "_sentinel"):
+        REDUCERS[type(iter(int, 0))] = _until

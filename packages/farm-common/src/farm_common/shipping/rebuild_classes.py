@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import enum
 import secrets
+import sys
 import threading
 import types
 import typing
@@ -337,7 +338,7 @@ def _finish_protocol(cls: Any) -> None:
 
 def _finish_dataclass(cls: Any, fields: dict[str, Any], options: dict[str, Any]) -> None:
     """Have `dataclasses` generate its methods again, by the fields that it once found."""
-    original = cls.__dict__.get("__annotations__", {})  # noqa: RUF063 (its own)
+    original = _own_annotations(cls)
     own = {name: field for name, field in fields.items() if name in original}
     kept = {name: cls.__dict__[name] for name in own if name in cls.__dict__}
     types_ = {name: field.type for name, field in own.items()}
@@ -373,6 +374,14 @@ def _finish_dataclass(cls: Any, fields: dict[str, Any], options: dict[str, Any])
             init.__annotations__[name] = annotation
     for name, value in kept.items():
         type.__setattr__(cls, name, value)  # slots, and defaults
+
+
+def _own_annotations(cls: Any) -> dict[str, Any]:
+    """What `fill_class` gave it; from Python 3.14 on the class's dict has them by another name."""
+    found: dict[str, Any] = cls.__dict__.get("__annotations__", {})  # noqa: RUF063 (its own)
+    if sys.version_info >= (3, 14):
+        found = type.__dict__["__annotations__"].__get__(cls)  # noqa: RUF063
+    return found
 
 
 def _annotation(kind: str, annotation: Any) -> Any:

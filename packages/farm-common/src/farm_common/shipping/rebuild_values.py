@@ -48,7 +48,9 @@ __all__ = [
     "memory_view",
     "method_caller",
     "new_type",
+    "partial_method",
     "partial_method_function",
+    "partial_place",
     "pattern",
     "property_of",
     "set_attributes",
@@ -57,6 +59,7 @@ __all__ = [
     "struct_sequence",
     "syntax_node",
     "time_zone",
+    "url_parts",
     "weak_dictionary",
     "weak_method",
     "weak_reference",
@@ -127,6 +130,49 @@ def single_dispatch_method(function: Any, registered: Iterable[tuple[type, Any]]
 def partial_method_function(method: Any) -> Any:
     """What a `functools.partialmethod` is called by."""
     return method._make_unbound_method()
+
+
+def partial_method(
+    cls: Any, function: Any, args: Sequence[Any], keywords: Mapping[str, Any]
+) -> Any:
+    """A `functools.partialmethod`, or an instance of a class that derives from it."""
+    make: Any = functools.partialmethod.__new__
+    made = make(cls, function, *args, **keywords)
+    if "__init__" in vars(functools.partialmethod):  # before Python 3.14
+        functools.partialmethod.__init__(made, function, *args, **keywords)
+    return made
+
+
+def partial_place() -> Any:
+    """``functools.Placeholder``, for which nothing could stand: older partials would pass it on.
+
+    Raises:
+        TypeError: This version has none.
+    """
+    found = getattr(functools, "Placeholder", None)
+    if found is None:
+        version = platform.python_version()
+        raise TypeError(
+            f"a functools.partial with a Placeholder needs Python 3.14 or later, and this is "
+            f"{version}: send a lambda instead"
+        )
+    return found
+
+
+def url_parts(cls: Any, parts: Sequence[Any], keep_empty: bool) -> Any:
+    """What `urllib.parse` makes of a URL.
+
+    Args:
+        cls: Its class.
+        parts: Its parts.
+        keep_empty: Whether empty parts are told from missing ones, from Python 3.15 on.
+    """
+    made = cls(*parts)
+    try:
+        made._keep_empty = keep_empty  # or 3.15.2 cannot pickle it
+    except AttributeError:
+        pass
+    return made
 
 
 def new_type(name: str, supertype: Any, module: Optional[str]) -> Any:
@@ -374,6 +420,8 @@ def data_field(values: dict[str, Any]) -> Any:
     defaults = {"kw_only": dataclasses.MISSING, "doc": None, "_field_type": None}
     for name in dataclasses.Field.__slots__:
         setattr(made, name, values.get(name, defaults.get(name)))
+    if sys.version_info >= (3, 15) and made.metadata is not None:
+        made.metadata = resolve("builtins", "frozendict")(made.metadata)
     return made
 
 

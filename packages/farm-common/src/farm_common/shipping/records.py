@@ -25,7 +25,9 @@ from typing import Any, Callable, Optional, cast
 
 from . import rebuild_values as values
 from .aliases import public_name, resolve
+from .rebuild_sentinels import KIND
 from .refusals import Refusal
+from .sentinels import reduce_sentinel
 
 __all__ = [
     "BY_NAME",
@@ -247,7 +249,9 @@ def _frame_summary(frame: traceback.FrameSummary) -> Any:
 
 
 def _field(field: Any) -> Any:
-    return values.data_field, ({name: getattr(field, name) for name in field.__slots__},)
+    state = {name: getattr(field, name) for name in field.__slots__}
+    state["metadata"] = types.MappingProxyType(dict(field.metadata))  # as it is before Python 3.15
+    return values.data_field, (state,)
 
 
 def _sentinel(name: str) -> Reducer:
@@ -305,6 +309,32 @@ def _with(**added: Any) -> Reducer:
         return copyreg.__newobj__, (type(made),), {**added, **vars(made)}  # type: ignore[attr-defined]
 
     return reduce
+
+
+def _url(parts: Any) -> Any:
+    return values.url_parts, (type(parts), tuple(parts), getattr(parts, "_keep_empty", False))
+
+
+#: The attributes of cookies that Python 3.9 knows.
+_COOKIE = frozenset(
+    {
+        *("expires", "path", "comment", "domain", "max-age", "secure", "httponly", "version"),
+        "samesite",
+    }
+)
+
+
+def _morsel(morsel: Any) -> Any:
+    """A cookie, without the empty ones of the attributes that older versions refuse."""
+    items = [(key, value) for key, value in morsel.items() if value != "" or key in _COOKIE]
+    kind = type(morsel)
+    if kind.__module__ != "http.cookies":
+        return NotImplemented
+    return kind, (), morsel.__getstate__(), None, iter(items)
+
+
+def _fixed_zone(zone: Any) -> Any:
+    return type(zone), zone.__getinitargs__()
 
 
 def _json_encoder(encoder: Any) -> Any:
@@ -382,12 +412,14 @@ REDUCERS: dict[type, Reducer] = {
     re.Match: _match,
     traceback.FrameSummary: _frame_summary,
     dataclasses.Field: _field,
-    type(dataclasses.MISSING): _sentinel("MISSING"),
     type(dataclasses._FIELD): _field_kind,  # type: ignore[attr-defined]
+    KIND: reduce_sentinel,
 }
 
-if hasattr(dataclasses, "KW_ONLY"):
-    REDUCERS[type(dataclasses.KW_ONLY)] = _sentinel("KW_ONLY")
+# They are sentinels from Python 3.15 on.
+for _name in ("MISSING", "KW_ONLY"):
+    if hasattr(dataclasses, _name):
+        REDUCERS.setdefault(type(getattr(dataclasses, _name)), _sentinel(_name))
 
 #: For classes that derive from these, and are not pickled in a way of their own.
 SUBCLASSES: dict[type, Reducer] = {
@@ -402,6 +434,7 @@ BY_NAME: dict[str, Reducer] = {
     "argparse.Action": _with(deprecated=False),
     "argparse.ArgumentParser": _with(exit_on_error=True, suggest_on_error=False, color=False),
     "codecs.CodecInfo": _codec,
+    "http.cookies.Morsel": _morsel,
     "ipaddress.IPv6Address": _address,
     "json.decoder.JSONDecoder": _constructed(
         **{
@@ -426,6 +459,14 @@ BY_NAME: dict[str, Reducer] = {
     ),
     "random.SystemRandom": _system_random,
     "statistics.NormalDist": _normal_distribution,
+    **{
+        f"urllib.parse.{name}{kind}": _url
+        for name in ("DefragResult", "SplitResult", "ParseResult")
+        for kind in ("", "Bytes")
+    },
     "zipfile.ZipInfo": _zip_info,
     "zoneinfo.ZoneInfo": _zone,
 }
+
+if sys.implementation.name == "pypy":
+    BY_NAME["datetime.timezone"] = _fixed_zone  # which PyPy's writes as its own attributes

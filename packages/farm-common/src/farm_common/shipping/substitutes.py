@@ -8,6 +8,7 @@ stands for such a name says, when it is sent again, that it is the original.
 from __future__ import annotations
 
 import collections
+import collections.abc
 import enum
 import itertools
 import sys
@@ -223,10 +224,63 @@ class _KwOnly:
     def __repr__(self) -> str:
         return "dataclasses.KW_ONLY"
 
+    def __reduce__(self) -> Any:
+        from .aliases import resolve  # which uses this
+
+        return resolve, ("dataclasses", "KW_ONLY")
+
+
+def _sentinel() -> Any:
+    from .rebuild_sentinels import Sentinel  # which names what uses this
+
+    return Sentinel
+
+
+def _frozen_dict() -> type:
+    class frozendict(collections.abc.Mapping):  # type: ignore[type-arg]  # noqa: N801
+        """A mapping that does not change, as Python 3.15 has it."""
+
+        __slots__ = ("_items",)
+
+        _items: dict[Any, Any]
+
+        def __new__(cls, *args: Any, **keywords: Any) -> Any:
+            made = super().__new__(cls)
+            made._items = dict(*args, **keywords)
+            return made
+
+        def __getitem__(self, key: Any) -> Any:
+            return self._items[key]
+
+        def __iter__(self) -> Any:
+            return iter(self._items)
+
+        def __len__(self) -> int:
+            return len(self._items)
+
+        def __hash__(self) -> int:
+            return hash(frozenset(self._items.items()))
+
+        def __or__(self, other: Any) -> Any:
+            return type(self)({**self._items, **other})
+
+        def __ror__(self, other: Any) -> Any:
+            return type(self)({**other, **self._items})
+
+        def __repr__(self) -> str:
+            return f"frozendict({self._items or ''})"
+
+        def __reduce__(self) -> Any:
+            return type(self), (self._items,)
+
+    return _named(frozendict, "builtins", "frozendict")
+
 
 _MAKERS: dict[tuple[str, str], Callable[[], Any]] = {
     ("builtins", "BaseExceptionGroup"): _group("BaseExceptionGroup"),
     ("builtins", "ExceptionGroup"): _group("ExceptionGroup"),
+    ("builtins", "frozendict"): _frozen_dict,
+    ("builtins", "sentinel"): _sentinel,
     ("types", "UnionType"): lambda: type(typing.Union[int, str]),
     ("types", "BuiltinMethodType"): lambda: types.BuiltinFunctionType,
     ("dataclasses", "KW_ONLY"): _KwOnly,

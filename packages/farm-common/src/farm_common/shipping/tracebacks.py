@@ -110,7 +110,10 @@ def _frame(entry: types.TracebackType, code: types.CodeType, line: int, times: i
     file = code.co_filename
     if file not in linecache.cache:
         # The source of a module in an archive is to be had from its loader only.
-        linecache.lazycache(file, entry.tb_frame.f_globals)
+        try:
+            linecache.lazycache(file, entry.tb_frame.f_globals)
+        except Exception:
+            pass  # from 3.15 on it warns of a module without a spec, and warnings may be errors
     first, end_line, column, end_column = _positions(code, entry.tb_lasti)
     if first != line or end_line is None or column is None or end_column is None:
         end_line = column = end_column = None
