@@ -28,7 +28,7 @@ def test_what_the_address_says_comes_first():
     assert command[:3] == ["ssh", "-F", "/etc/x"]
     options = [command[i + 1] for i, word in enumerate(command) if word == "-o"]
     assert options[:3] == ["ServerAliveInterval=5", "ProxyJump=gw", "ConnectTimeout=60"]
-    assert {"ConnectTimeout=10", "ServerAliveInterval=10", "BatchMode=yes"} < set(options[3:])
+    assert {"ConnectTimeout=10", "ServerAliveInterval=7", "BatchMode=yes"} < set(options[3:])
     assert command[-8:] == ["-L", "/l:/r", "-l", "me", "-p", "2222", "--", "node1"]
 
 

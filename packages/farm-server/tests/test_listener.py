@@ -17,7 +17,7 @@ from farm_server.board import Slot
 from farm_server.endpoint import open_endpoints
 from farm_server.interrupter import SIGNAL
 from farm_server.listener import Listener
-from farm_server.settings import make_settings
+from farm_server.settings import Settings, make_settings
 
 
 class Processes:
@@ -471,6 +471,40 @@ def test_a_client_that_comes_back_while_its_session_runs(bench):
     assert len(bench.processes.births) == 2
     assert bench.processes.births[1001].lost["signal"] == "SIGKILL"
     assert client.fileno() >= 0
+
+
+class TestAnIdThatWasOverheard:
+    """Where authentication is asked for, an id of a session alone ends nothing."""
+
+    @pytest.fixture
+    def guarded(self, make, monkeypatch):
+        """A server that asks for authentication, and a session of alice's."""
+        monkeypatch.setattr(Settings, "authenticates", True)
+        bench = make()
+        return bench, *bench.session(principal=["tls", "alice"])
+
+    def test_it_ends_nothing_by_itself(self, guarded):
+        """Until its client has authenticated, a connection is one like any other."""
+        bench, _, _, birth = guarded
+        bench.connect(Preamble(session=birth.session).encode())
+        bench.settle(5)
+        assert len(bench.processes.births) == 2
+        assert not bench.processes.signals
+        assert not bench.listener._children[birth.session].ending
+
+    @pytest.mark.parametrize(("name", "ends"), [("alice", True), ("mallory", False)])
+    def test_whoever_has_it_must_be_its_client(self, guarded, name, ends):
+        """The session ends when its own client was admitted again, and for nobody else."""
+        bench, _, _, birth = guarded
+        bench.session(before=birth.session, principal=["tls", name])
+        assert bench.answer == {"admitted": True}
+        assert bench.listener._children[birth.session].ending is ends
+
+    def test_administrators_end_nothing_by_it(self, guarded):
+        """A connection for control takes nobody's place."""
+        bench, _, _, birth = guarded
+        bench.session("control", before=birth.session, principal=["tls", "alice"])
+        assert not bench.listener._children[birth.session].ending
 
 
 def test_a_client_that_leaves_while_its_session_is_stuck(bench):

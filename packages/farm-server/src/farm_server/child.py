@@ -8,7 +8,7 @@ import socket
 from time import perf_counter_ns
 from typing import Any, Optional
 
-from farm_common.handshake import Preamble
+from farm_common.handshake import NEW_SESSION, Preamble
 from farm_common.security import PeerIdentity
 
 from .board import Slot
@@ -38,6 +38,7 @@ class Child:
         principal: Whom the session belongs to; see `farm_server.principal`.
         kernel: The name of the client's kernel.
         index: The worker's index in it.
+        follows: The id of the session that its client had before; zeros if none.
         ending: Whether it was told to end.
         killed: Whether the parent sent SIGKILL.
         ended: Whether it is gone; then the slot is another's.
@@ -69,6 +70,7 @@ class Child:
         self.principal: Optional[PeerIdentity] = None
         self.kernel = ""
         self.index = -1
+        self.follows = NEW_SESSION
         self.ending = False
         self.killed = False
         self.ended = False

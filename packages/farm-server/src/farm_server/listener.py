@@ -422,8 +422,9 @@ class Listener:
             before = self._children.get(arrival.preamble.session)
             if before is not None and before.resumes(arrival.preamble):
                 self._offer(before, arrival)
-            elif before is not None:
-                # Its client came back without it, so nobody wants what it still does.
+            elif before is not None and not self.settings.authenticates:
+                # Its client came back without it, so nobody wants what it still does. Where one
+                # has to prove who one is, this has to wait for that: see `_admit`.
                 self._held.setdefault(before.session, []).append(arrival)
                 self._end(before, _REPLACED_SECONDS)
             elif len(self._children) >= self.settings.max_connections + UNAUTHENTICATED:
@@ -490,6 +491,7 @@ class Listener:
         del self._arrivals[arrival]
         child = Child(pid, session, arrival.sock, pipe, slot, birth.peer, arrival.began)
         child.started = self._clock()
+        child.follows = arrival.preamble.session
         self._children[session] = child
         self._selector.register(pipe, _READ, lambda events: self._converse(child, events))
         self._watch(child)
@@ -601,6 +603,9 @@ class Listener:
         if child.principal is not None and child.principal.mechanism != LOCAL_USER:
             child.peer = f"{child.peer} {child.principal}"
         log.info("process %d serves %s for %s", child.pid, child.peer, child.kernel or role)
+        before = self._children.get(child.follows)
+        if before is not None and role == "work" and may_act_for(child, before):
+            self._end(before, _REPLACED_SECONDS)
         self._launch()
         return {"admitted": True}
 

@@ -25,7 +25,7 @@ PYTHONS = (
 )
 
 #: The server's machine is gone when it does not answer for three times as long, in seconds.
-_ALIVE_SECONDS = 10
+_ALIVE_SECONDS = 7
 
 #: How long ssh tries to connect, in seconds: less than what farm waits for, so that it can say why.
 CONNECT_SECONDS = 10
