@@ -43,7 +43,9 @@ REHEARSALS = [["farm-common", "0.1.99", "--check"], ["farm-server", "99.0", "--c
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
-nox.options.sessions = ["lint", "types", "tests", "docs", "build", "release", "integration"]
+nox.options.sessions = [
+    *("lint", "types", "tests", "fuzz", "docs", "build", "release", "integration", "kerberos"),
+]
 
 
 def group(name: str) -> tuple[str, ...]:
@@ -73,10 +75,15 @@ def install_wheels(session: nox.Session, python: str, wheels: Path, *extra: str)
     session.run(*command, "--no-deps", *map(str, wheels.glob("farm_gss*.whl")))
 
 
+def install_gssapi(session: nox.Session, python: str) -> None:
+    """Install what farm-gss needs, by itself: --reinstall would compile it anew each time."""
+    session.run("uv", "pip", "install", "--quiet", "--python", python, *group("gss"))
+
+
 @nox.session(python=list(FOUND))
 def tests(session: nox.Session) -> None:
     """Each package's own tests, on each interpreter found."""
-    install_packages(session, *group("test"), *group("numpy"))
+    install_packages(session, *group("test"), *group("numpy"), *group("certs"))
     session.run("pytest", *session.posargs)
 
 
@@ -134,7 +141,7 @@ def install_everywhere(session: nox.Session) -> dict[str, str]:
             session.run("uv", "venv", "--quiet", "--clear", "--python", path, folder)
             pythons[name] = f"{folder}/bin/python"
     for name, python in pythons.items():
-        others = group("libraries" if name == DEFAULT else "joblib")
+        others = (*group("libraries"), *group("certs")) if name == DEFAULT else group("joblib")
         install_wheels(session, python, wheels, "--reinstall", *group("numpy"), *others)
     return {"FARM_PYTHONS": json.dumps(pythons)}
 
@@ -201,7 +208,32 @@ def install_earlier(session: nox.Session) -> dict[str, str]:
 def integration(session: nox.Session) -> None:
     """The built wheels and real processes, with every interpreter found at the other end."""
     environment = {**install_everywhere(session), **install_earlier(session)}
-    session.run("pytest", *(session.posargs or ["tests-integration"]), env=environment)
+    # Those of Kerberos need a KDC, and a session of their own.
+    tests = ["tests-integration", "--ignore=tests-integration/kerberos"]
+    session.run("pytest", *(session.posargs or tests), env=environment)
+
+
+@nox.session(python=DEFAULT)
+def kerberos(session: nox.Session) -> None:
+    """farm-gss with a real KDC, and a server on PyPy, too, where there is one."""
+    # gssapi is compiled: 50 to 130 s for each interpreter the first time, so not for all.
+    for program in ("krb5-config", "krb5kdc", "kadmin.local", "kinit"):
+        if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None:
+            session.skip(f"{program} is missing; ci/test installs what this needs")
+    session.install(*group("build"), *group("test"))
+    home = Path(session.virtualenv.location)
+    build_wheels(session, home / "wheels")
+    pythons = {DEFAULT: str(home / "bin" / "python")}
+    for name in [name for name in FOUND if name.startswith("pypy")][:1]:
+        folder = str(home / "peers" / name)
+        session.run("uv", "venv", "--quiet", "--clear", "--python", FOUND[name], folder)
+        pythons[name] = f"{folder}/bin/python"
+    for python in pythons.values():
+        install_gssapi(session, python)
+        install_wheels(session, python, home / "wheels", "--reinstall")
+    environment = {"FARM_PYTHONS": json.dumps(pythons), "FARM_KERBEROS": "required"}
+    tests = session.posargs or ["tests-integration/kerberos"]
+    session.run("pytest", *tests, env=environment)
 
 
 @nox.session(python=DEFAULT)
@@ -250,7 +282,8 @@ def release(session: nox.Session) -> None:
 @nox.session(python=DEFAULT)
 def coverage(session: nox.Session) -> None:
     """Which lines and branches the packages' own tests reach, worker processes included."""
-    install_packages(session, *group("test"), *group("coverage"), *group("numpy"))
+    extra = ("test", "coverage", "numpy", "certs")
+    install_packages(session, *(name for what in extra for name in group(what)))
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
     session.run("coverage", "combine", "--quiet")
@@ -264,7 +297,9 @@ def bench(session: nox.Session) -> None:
     wheels = Path(session.virtualenv.location) / "wheels"
     build_wheels(session, wheels)
     python = str(Path(session.virtualenv.location) / "bin" / "python")
-    install_wheels(session, python, wheels, "--reinstall", *group("numpy"))
+    if shutil.which("krb5-config"):
+        install_gssapi(session, python)
+    install_wheels(session, python, wheels, "--reinstall", *group("numpy"), *group("certs"))
     session.run("python", "tests-integration/bench", *session.posargs)
 
 
@@ -273,6 +308,30 @@ def fuzz(session: nox.Session) -> None:
     """Random bytes into what reads them before authentication; posargs say for how long."""
     install_packages(session, *group("test"))
     session.run("python", "tests-integration/fuzz", *session.posargs)
+
+
+def do_harm(session: nox.Session, kind: str) -> None:
+    """Run one of the kinds of tests-integration/faults on the tree."""
+    install_packages(session, *group("test"))
+    session.run("python", "tests-integration/faults", kind, *session.posargs)
+
+
+@nox.session(python=[name for name in FOUND if name in (DEFAULT, "pypy3.9")])
+def chaos(session: nox.Session) -> None:
+    """Ten minutes of killing and cutting at random, then the books; see --minutes, --seed."""
+    do_harm(session, "chaos")
+
+
+@nox.session(python=DEFAULT)
+def soak(session: nox.Session) -> None:
+    """An hour of everything, then the curves of memory and descriptors; --minutes says else."""
+    do_harm(session, "soak")
+
+
+@nox.session(python=DEFAULT)
+def crowd(session: nox.Session) -> None:
+    """64 kernels, 1,000 connections, 1,000 killed clients at one server; --scale takes a part."""
+    do_harm(session, "crowd")
 
 
 @nox.session(python=False)

@@ -3,7 +3,7 @@
 1. client, server, admin and gss import farm_common, never each other; and besides the standard
    library only the packages that MAY_IMPORT grants them.
 2. In farm_common the sans-I/O core imports neither sockets nor threads, clocks or logging, nor
-   any part of farm_common that does; only ``stream`` imports ``socket``.
+   any part of farm_common that does; only ``stream`` and ``peer`` import ``socket``.
 3. What one wheel imports from another is in the ``__all__`` of the module it comes from, and that
    module is in the reference (``automodule`` in docs/reference).
 
@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "farm_common": {"cloudpickle", "numpy"},
     "farm_server": {"farm_common"},
     "farm_client": {"farm_common", "joblib", "numpy", "tqdm"},
-    "farm_admin": {"farm_common"},
+    "farm_admin": {"farm_common", "cryptography"},
     "farm_gss": {"farm_common", "gssapi"},
 }
 
@@ -37,7 +37,7 @@ IMPURE = {
     *("_thread", "asyncio", "concurrent", "datetime", "logging", "multiprocessing", "queue"),
     *("select", "selectors", "signal", "socket", "ssl", "subprocess", "threading", "time"),
 }
-MAY_IMPORT_SOCKET = {"farm_common.stream"}
+MAY_IMPORT_SOCKET = {"farm_common.stream", "farm_common.peer"}
 
 STDLIB = sys.stdlib_module_names
 

@@ -42,6 +42,7 @@ KINDS = {
     "PING": 0x20,
     "PONG": 0x21,
     "GOODBYE": 0x22,
+    "ACK": 0x23,
     "STATUS": 0x30,
     "STATUS_REPLY": 0x31,
     "DRAIN": 0x32,
@@ -50,6 +51,7 @@ KINDS = {
     "KILLED": 0x35,
 }
 BATCH, OPTIONS, BYTECODE = 0x01, 0x02, 0x04
+RESUME = 0x01  # of a preamble
 
 CLIENT_HELLO = {
     "farm": "0.1.0",
@@ -63,6 +65,7 @@ CLIENT_HELLO = {
     "name": "farm-client",
     "index": 0,
     "output": "forward",
+    "received": 0,
 }
 SERVER_HELLO = {
     "farm": "0.1.0",
@@ -80,6 +83,8 @@ SERVER_HELLO = {
     "tags": ["gpu"],
     "session": SESSION.hex(),
     "lost": None,
+    "grace": 0,
+    "received": 0,
 }
 
 # Pickles, assembled by hand: what any writer of protocol 5 may write, if not what all do.
@@ -100,9 +105,9 @@ HELD_CHAIN = (
 )
 
 
-def preamble(low: int = 1, high: int = 1, reserved: int = 0, session: bytes = bytes(16)) -> bytes:
+def preamble(low: int = 1, high: int = 1, flags: int = 0, session: bytes = bytes(16)) -> bytes:
     """A side's first 32 bytes."""
-    return struct.pack(">8sHHI16s", MAGIC, low, high, reserved, session)
+    return struct.pack(">8sHHI16s", MAGIC, low, high, flags, session)
 
 
 def header(
@@ -154,9 +159,9 @@ def valid() -> list[dict[str, Any]]:
     """What every implementation reads, and writes."""
     found: list[dict[str, Any]] = []
 
-    def add_preamble(name: str, low: int, high: int, session: bytes) -> None:
-        data = preamble(low, high, session=session)
-        fields = {"versions": [low, high], "session": session.hex()}
+    def add_preamble(name: str, low: int, high: int, session: bytes, resume: bool = False) -> None:
+        data = preamble(low, high, RESUME if resume else 0, session)
+        fields = {"versions": [low, high], "session": session.hex(), "resume": resume}
         found.append(
             {"name": name, "section": "Preamble", "type": "preamble", "fields": fields}
             | {"hex": data.hex()}
@@ -179,6 +184,7 @@ def valid() -> list[dict[str, Any]]:
 
     add_preamble("preamble of a new session", 1, 1, bytes(16))
     add_preamble("preamble of a client that lost a connection", 1, 1, SESSION)
+    add_preamble("preamble of a client that wants its session to go on", 1, 1, SESSION, True)
     add_preamble("preamble of a later release that still speaks version 1", 1, 3, bytes(16))
 
     ending = {"reason": "signal", "signal": "SIGKILL", "status": -9, "task": 5, "done": 4}
@@ -198,6 +204,16 @@ def valid() -> list[dict[str, Any]]:
             "server's hello that tells of a session that it ended with its task",
             "HELLO",
             {**SERVER_HELLO, "lost": {**ending, "verdict": "timeout", "seconds": 2.25}},
+        ),
+        (
+            "client's hello of a session that goes on",
+            "HELLO",
+            {**CLIENT_HELLO, "features": ["resume"], "received": 2**40},
+        ),
+        (
+            "server's hello of a session that goes on",
+            "HELLO",
+            {**SERVER_HELLO, "grace": 60_000, "received": 123},
         ),
     ]
     for name, kind, message in messages:
@@ -350,6 +366,7 @@ def valid() -> list[dict[str, Any]]:
 
     add("ping", "PING", "PING", ident=0x0123456789ABCDEF)
     add("pong", "PING", "PONG", ident=0x0123456789ABCDEF)
+    add("ack", "ACK", "ACK", ident=0x0123456789ABCDEF)
     add("goodbye", "GOODBYE", "GOODBYE")
     add("goodbye with a reason", "GOODBYE", "GOODBYE", text({"reason": "draining"}))
     add("status", "STATUS", "STATUS")
@@ -501,6 +518,8 @@ def conversations() -> list[dict[str, Any]]:
             step("server", "HELLO", text({**SERVER_HELLO, **known})),
         ]
 
+    returning = preamble(1, 1, RESUME, SESSION).hex()
+    resume = {"features": ["resume"]}
     body = b"Nmath:sqrt"
     ident = content_id(body)
     own = b"Nhelper:double"
@@ -530,6 +549,28 @@ def conversations() -> list[dict[str, Any]]:
                 step("client", "FORGET", text({"modules": {"helper": "/home/u/helper.py"}})),
                 step("client", "FUNCTION", owned + own),
                 step("client", "TASK", owned + ARGS, ident=2, count=1),
+                step("client", "GOODBYE"),
+            ],
+        },
+        {
+            "name": "a session that goes on where it was interrupted",
+            "steps": [
+                {"from": "client", "what": "preamble", "hex": returning},
+                {"from": "server", "what": "preamble", "hex": preamble(session=SESSION).hex()},
+                step("server", "OFFER", text({"mechanisms": ["none"]})),
+                step("client", "SELECT", text({"mechanism": "none"})),
+                {"from": "both", "what": "layer", "hex": ""},
+                step("client", "HELLO", text({**CLIENT_HELLO, **resume, "received": 0})),
+                step(
+                    "server",
+                    "HELLO",
+                    text({**SERVER_HELLO, **resume, "grace": 60_000, "received": 58 + 63}),
+                ),
+                # The function and a first task, 58 and 63 bytes, have arrived before.
+                step("server", "RESULT", VALUE, ident=1, count=1, micros=3),
+                step("client", "TASK", ident + ARGS, ident=2, count=1),
+                step("server", "RESULT", VALUE, ident=2, count=1, micros=3),
+                step("client", "ACK", ident=2 * 44),
                 step("client", "GOODBYE"),
             ],
         },

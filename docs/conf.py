@@ -59,6 +59,10 @@ COMMANDS = {
     "farm-admin-ping": ["farm_admin", "ping"],
     "farm-admin-status": ["farm_admin", "status"],
     "farm-admin-end": ["farm_admin", "end"],
+    "farm-admin-certs": ["farm_admin", "certs"],
+    "farm-admin-certs-init": ["farm_admin", "certs", "init"],
+    "farm-admin-certs-server": ["farm_admin", "certs", "server"],
+    "farm-admin-certs-client": ["farm_admin", "certs", "client"],
 }
 
 

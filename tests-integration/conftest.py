@@ -16,10 +16,17 @@ import tempfile
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 import farm_client as farm
+
+# What the sessions for chaos use, too, and they are no tests.
+sys.path.append(str(Path(__file__).parent / "faults"))
+import census as census_
+import deaths as deaths_
+import fault_proxy
 
 BOUND = 30.0
 
@@ -253,6 +260,32 @@ def proxy():
     yield make_
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def faulty():
+    """Makes proxies in front of servers that harm connections as they are told to."""
+    made = []
+
+    def make_(server, **keywords):
+        made.append(fault_proxy.FaultProxy(server, **keywords))
+        return made[-1]
+
+    yield make_
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def census():
+    """What processes have: memory, descriptors, children."""
+    return census_
+
+
+@pytest.fixture
+def deaths():
+    """Clients that die, and connections that come and go."""
+    return deaths_
 
 
 def pytest_generate_tests(metafunc):

@@ -169,7 +169,7 @@ def test_notebook(tmp_path):
         source = "\n".join(cells).replace(
             '["10.0.0.7:11111", "10.0.0.8:11111"]', repr(server.address)
         )
-        source = source.replace("    ...\n", "    return seed\n")
+        source = source.replace("score(seed): ...", "score(seed): return seed")
         source += "print(kernel is farm.current_kernel(), sum(results))\n"
         script = tmp_path / "cells.py"
         script.write_text(source)
@@ -254,6 +254,59 @@ def test_stuck(capfd):
     source += "with farm.make_kernel('local?workers=1'): farm.force(farm.future(stuck))\n"
     done = python("-c", source)
     assert "in stuck" in done.stderr + done.stdout
+
+
+class TestTls:
+    """The how-to on TLS, with its commands and its program."""
+
+    PAGE = "how-to/tls.md"
+
+    def test_all_of_it(self, tmp_path):
+        """What is made by its commands is what its server and its program need."""
+        pytest.importorskip("cryptography")
+        text = (DOCS / self.PAGE).read_text(encoding="utf-8")
+        commands = [
+            shlex.split(line)
+            for line in re.findall(r"^    (farm-admin certs .*)$", text, re.MULTILINE)
+        ]
+        assert [words[2] for words in commands] == ["init", "server", "client"]
+        for words in commands:
+            # On this machine the server goes by another name.
+            words = [word.replace("node1.example.com", "127.0.0.1") for word in words]
+            done = python("-m", "farm_admin", *words[1:], cwd=tmp_path)
+            assert (done.returncode, done.stderr) == (0, "")
+        (serve,) = re.findall(r"^    ssh \S+ (farm-server .*)$", text, re.MULTILINE)
+        _, address, *options = shlex.split(serve)
+        place, port = "node1.example.com:11111", address.rsplit(":", 1)[1]
+        assert place.endswith(port)
+        command = [sys.executable, "-m", "farm_server", "127.0.0.1:0", *options]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+        try:
+            found = process.stdout.readline().split()[-1]
+            (program,) = programs(self.PAGE)
+            (tmp_path / "program.py").write_text(program.replace(place, found), encoding="utf-8")
+            done = python("program.py", cwd=tmp_path)
+            assert (done.stdout, done.stderr) == ("1024\n", "")
+            (status,) = re.findall(r"^    farm-admin (status .*)$", text, re.MULTILINE)
+            words = shlex.split(status.replace(place, found))
+            done = python("-m", "farm_admin", *words, cwd=tmp_path)
+            assert (done.returncode, done.stderr) == (0, "")
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def test_every_claim_about_security_has_its_test():
+    """The tests that the page names are there, by these names."""
+    text = (DOCS / "topics" / "security.md").read_text(encoding="utf-8")
+    table = text[text.index("## How it is tested") : text.index("## The interface for")]
+    root = DOCS.parent
+    named = set(re.findall(r"`([Tt]est\w+)`", table))
+    assert len(named) > 20
+    places = [*root.glob("packages/*/tests/*.py"), *root.glob("tests-integration/**/*.py")]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in places)
+    defined = set(re.findall(r"(?:def|class) ([Tt]est\w+)", code))
+    assert named <= defined, named - defined
 
 
 MPIRUN = [

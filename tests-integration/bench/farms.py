@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Optional
 
 import farm_client as farm
+from farm_common import Authenticator
 from farm_server import start_server
 
 #: How a client may reach a worker on the same machine.
@@ -22,14 +23,20 @@ class Farm:
 
     Args:
         workers: How many it has at most.
+        auth: The mechanisms of the server and of its clients.
     """
 
-    def __init__(self, workers: int = 2) -> None:
+    def __init__(
+        self,
+        workers: int = 2,
+        auth: tuple[Optional[Authenticator], Optional[Authenticator]] = (None, None),
+    ) -> None:
         self._stack = ExitStack()
         folder = tempfile.mkdtemp(prefix="farm-bench-", dir="/tmp")  # a socket's path is short
         self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
         places = [f"unix://{folder}/socket", "127.0.0.1:0"]
-        server = start_server(places, background=True, workers=workers)
+        server_auth, self._auth = auth
+        server = start_server(places, background=True, workers=workers, auth=server_auth)
         self._stack.callback(server.end)
         self._addresses = dict(zip(TRANSPORTS, server.addresses))
 
@@ -39,7 +46,7 @@ class Farm:
 
     def kernel(self, transport: str = "unix", workers: int = 2) -> farm.Kernel:
         """A kernel of so many workers, which have executed a task each."""
-        kernel = farm.make_kernel(self.address(transport, workers), timeout=60)
+        kernel = farm.make_kernel(self.address(transport, workers), timeout=60, auth=self._auth)
         self._stack.callback(kernel.end)
         kernel.broadcast_task(abs, -1)
         return kernel

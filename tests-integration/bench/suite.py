@@ -18,12 +18,16 @@ from typing import Optional
 
 import cognates
 import crowd
+import gss
 import latency
 import memory
 import mixture
+import resume
 import shipping
+import ssh
 import startup
 import throughput
+import tls
 import volume
 from effort import Effort
 from machine import Meter, describe
@@ -34,11 +38,15 @@ MEASURES = {
     "throughput": throughput.measure,
     "volume": volume.measure,
     "mixture": mixture.measure,
+    "ssh": ssh.measure,
     "startup": startup.measure,
     "memory": memory.measure,
     "crowd": crowd.measure,
     "cognates": cognates.measure,
     "shipping": shipping.measure,
+    "resume": resume.measure,
+    "gss": gss.measure,
+    "tls": tls.measure,
 }
 
 #: A measure that takes longer than this hangs, and ends the run with every thread's stack.

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any, Optional
 
 #: How many decimals a unit is printed with.
-_DECIMALS = {"x": 2, "us": 1, "s": 3, "GB/s": 2, "MB": 1, "B": 0, "/s": 0}
+_DECIMALS = {"x": 2, "us": 1, "s": 3, "GB/s": 2, "MB/s": 0, "MB": 1, "B": 0, "/s": 0}
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 One input is one peer: its first two bytes say how the rest arrives, the rest is what the peer
 sends. It meets a `Connection` of either role, driven through the whole handshake as `stream`
-drives it, or one of the decoders of the handshake's messages. Whatever it sends:
+drives it; or one of the decoders of the handshake's messages; or TLS of either role, before its
+handshake, within it or after it. Whatever it sends:
 
 - only farm's own errors come out;
 - never more than 64 KiB are asked for at once, and 4 MiB are never exceeded;
-- nothing takes longer than a moment.
+- nothing is unpickled: pickles that would leave a mark are sent at every stage, and leave none;
+- nothing takes longer than a moment, and the process does not grow.
 
 With atheris installed it is guided by coverage; without it, it mutates the golden vectors, the
 same way for the same ``--seed``. Random bytes would rarely get past a checksum, so half of the
@@ -19,10 +21,14 @@ with files, each of them is one input, as written when an input failed.
 from __future__ import annotations
 
 import argparse
+import builtins
 import contextlib
 import hashlib
 import json
+import pickle
 import random
+import resource
+import shutil
 import struct
 import sys
 import tempfile
@@ -39,24 +45,63 @@ except ImportError:
     atheris = None
 
 with atheris.instrument_imports(["farm_common"]) if atheris else contextlib.nullcontext():
+    from farm_common.address import Address
     from farm_common.connection import Connection, Happening
     from farm_common.errors import FarmError
     from farm_common.frames import PREAUTH_LIMIT, Frame, Kind
     from farm_common.handshake import ClientHello, Offer, Preamble, Refusal, Select, ServerHello
+    from farm_common.security import Layer, TLSAuth
     from farm_common.states import Role, State
     from farm_common.testing import client_hello, cut, server_hello
 
-VECTORS = Path(__file__).parents[2] / "docs" / "reference" / "vectors" / "protocol1.json"
+ROOT = Path(__file__).parents[2]
+VECTORS = ROOT / "docs" / "reference" / "vectors" / "protocol1.json"
+CERTS = ROOT / "packages" / "farm-common" / "tests" / "certs"
 
 MEMORY_LIMIT = 4 << 20
 SECONDS_LIMIT = 2.0
 INPUT_LIMIT = 3 * PREAUTH_LIMIT
 
 #: Bits of an input's first byte; its second is the size of the pieces, 0 for all at once.
-AS_CLIENT, REPAIR, GOOD_PREAMBLE, MESSAGE = 1, 2, 4, 8
+AS_CLIENT, REPAIR, GOOD_PREAMBLE, MESSAGE, TLS = 1, 2, 4, 8, 16
+
+#: How much the process may grow while it runs, whatever the number of inputs.
+GROWTH_LIMIT = 256 << 20
 
 MESSAGES = (Offer, Select, Refusal, ClientHello, ServerHello)
 CLIENT_HELLO, SERVER_HELLO = client_hello().encode(), server_hello().encode()
+
+
+class Marker:
+    """Its pickle leaves a mark in the process that loads it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, ("import builtins; builtins.farm_marked = True",)
+
+
+MARKED = pickle.dumps(Marker())
+
+
+class Certificates:
+    """Both sides' TLS, from the tests' certificates, made when they are first wanted."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, TLSAuth] = {}
+
+    def layer(self, role: Role) -> Layer:
+        """A new layer of that role."""
+        name = "alice" if role is Role.CLIENT else "server"
+        if name not in self._made:
+            with tempfile.TemporaryDirectory() as folder:
+                shutil.copytree(CERTS / name, folder, dirs_exist_ok=True)
+                Path(folder, "key.pem").chmod(0o600)  # not as a checkout has it
+                self._made[name] = TLSAuth.from_directory(folder)
+        auth = self._made[name]
+        address = Address("unix", path="/fuzz")
+        return auth.client_layer(address) if role is Role.CLIENT else auth.server_layer()
+
+
+CERTIFICATES = Certificates()
 
 
 def one_input(data: bytes) -> None:
@@ -70,15 +115,18 @@ def one_input(data: bytes) -> None:
         said = repaired(said)
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
-    started = time.perf_counter()
+    started = time.process_time()  # a busy machine does not count
     try:
-        if how & MESSAGE:
+        if how & TLS:
+            meet_tls(Role.CLIENT if how & AS_CLIENT else Role.SERVER, said, piece)
+        elif how & MESSAGE:
             MESSAGES[piece % len(MESSAGES)].decode(said)
         else:
             meet(Role.CLIENT if how & AS_CLIENT else Role.SERVER, said, piece)
     except FarmError:
         pass
-    elapsed = time.perf_counter() - started
+    elapsed = time.process_time() - started
+    assert not hasattr(builtins, "farm_marked"), "a pickle was loaded"
     used = tracemalloc.get_traced_memory()[1] - before
     assert used < MEMORY_LIMIT, f"{used} bytes of memory for {len(said)} bytes"
     assert elapsed < SECONDS_LIMIT, f"{elapsed:.1f} s for {len(said)} bytes"
@@ -98,6 +146,36 @@ def meet(role: Role, said: bytes, piece: int) -> None:
             happened = following
         if connection.state in (State.OPEN, State.CLOSED):
             return
+
+
+def meet_tls(role: Role, said: bytes, piece: int) -> None:
+    """Speak TLS with a peer that says this, or that says it after so many good flights.
+
+    The size of the pieces says both: its lowest two bits are the number of flights of a good peer
+    that go before; one of them is mutated where the next bit is set.
+    """
+    layer = CERTIFICATES.layer(role)
+    layer_says = layer.start()
+    good = CERTIFICATES.layer(Role.SERVER if role is Role.CLIENT else Role.CLIENT)
+    good_says = good.start()
+    for number in range(piece & 3):
+        if not good_says:
+            _, good_says = good.feed(layer_says)
+        if piece & 4 and number == (piece & 3) - 1 and said:
+            place = int.from_bytes(said[:2], "big") % max(1, len(good_says))
+            good_says = good_says[:place] + said[2:] + good_says[place + len(said) - 2 :]
+        plain, layer_says = layer.feed(good_says)
+        assert not plain
+        good_says = b""
+        if layer_says and not good.established:
+            _, good_says = good.feed(layer_says)
+            layer_says = b""
+    try:
+        for part in cut(said, piece):
+            plain, _ = layer.feed(part)
+            assert not plain, "bytes that no peer of ours protected came out of TLS"
+    finally:
+        layer.farewell()
 
 
 def answer(connection: Connection, happening: Happening) -> list[Happening]:
@@ -181,10 +259,32 @@ def seeds() -> list[bytes]:
             found += [
                 bytes((how | GOOD_PREAMBLE | REPAIR, 0)) + with_buffer for how in (0, AS_CLIENT)
             ]
+    for kind in [value for name, value in vars(Kind).items() if name.isupper()]:
+        # A pickle as the body of each kind of frame, and in each state: instead of what is
+        # expected, and after that.
+        marked = struct.pack("!BBHIIQQI", kind, 0, 0, 1, 0, 1, len(MARKED), 0) + MARKED
+        select, offer = (
+            struct.pack("!BBHIIQQI", number, 0, 0, 0, 0, 0, len(body), 0) + body
+            for number, body in (
+                (Kind.SELECT, Select("none").encode()),
+                (Kind.OFFER, Offer(("none",)).encode()),
+            )
+        )
+        how = GOOD_PREAMBLE | REPAIR
+        found += [bytes((how, 0)) + before + marked for before in (b"", select)]
+        found += [bytes((how | AS_CLIENT, 0)) + before + marked for before in (b"", offer)]
+    found += [bytes((MESSAGE, kind)) + MARKED for kind in range(len(MESSAGES))]
+    for how in (TLS, TLS | AS_CLIENT):
+        hello = CERTIFICATES.layer(Role.CLIENT).start()
+        found += [bytes((how, 0)) + said for said in (hello, hello + MARKED, MARKED)]
+        found += [bytes((how, piece)) + b"\x17\3\3\0\x20" * 9 for piece in (2, 7)]
     for scalar in (b"1", b'"x"', b"[]", b"null", b"true"):
         found += [bytes((MESSAGE, kind)) + scalar for kind in range(len(MESSAGES))]
     return found
 
+
+#: How many of the inputs whose first bytes were drawn anew may be about TLS.
+TLS_SHARE = 0.02
 
 INTERESTING = [0, 1, 2, 0x7F, 0x80, 0xFF]
 TOKENS = [b"[" * 5000, b'{"a":' * 5000, b"[{}," * 5000, b"9" * 5000, b"\\ud800", b"null", b"1e999"]
@@ -213,7 +313,10 @@ def mutated(data: bytes, corpus: list[bytes], chance: random.Random) -> bytes:
             other = chance.choice(corpus)
             changed[place:] = other[chance.randrange(len(other)) :]
         else:
-            changed[: min(2, len(changed))] = chance.randbytes(2)[: len(changed)]
+            how = chance.randrange(256)
+            if chance.random() > TLS_SHARE:  # a handshake takes a hundred times as long as the rest
+                how &= ~TLS
+            changed[: min(2, len(changed))] = bytes((how, chance.randrange(256)))[: len(changed)]
     return bytes(changed[:INPUT_LIMIT])
 
 
@@ -244,6 +347,12 @@ def by_mutation(options: argparse.Namespace) -> None:
     print(f"{runs} inputs of seed {options.seed}, no failure")
 
 
+def grown() -> int:
+    """The most memory that this process has had, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def by_coverage(options: argparse.Namespace) -> None:
     """Let atheris find the inputs; it ends the process."""
     with tempfile.TemporaryDirectory() as corpus:
@@ -264,6 +373,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers")
     parser.add_argument("files", nargs="*", type=Path, help="inputs to run instead")
     options = parser.parse_args()
+    pickle.loads(MARKED)
+    assert hasattr(builtins, "farm_marked"), "the mark cannot be seen"
+    del builtins.farm_marked  # type: ignore[attr-defined]
     tracemalloc.start()
     if options.files:
         for path in options.files:
@@ -271,7 +383,12 @@ def main() -> None:
     elif atheris:
         by_coverage(options)
     else:
+        seeds()
+        before, began = grown(), time.monotonic()
         by_mutation(options)
+        growth = grown() - before
+        print(f"{time.monotonic() - began:.0f} s; the process grew by {growth >> 20} MB")
+        assert growth < GROWTH_LIMIT
 
 
 if __name__ == "__main__":

@@ -79,8 +79,13 @@ def test_json_of_the_others(server, capsys):
         (["top", "h:1"], "invalid choice: 'top'"),
         (["ping", "nonsense"], "farm-admin: bad address 'nonsense'"),
         (["ping", "local"], "'local' is no server's address"),
+        (["end", "ssh://h"], "'ssh://h' has no server to end"),
+        (["ping", "h:1", "--tls", "/nowhere"], "is missing: /nowhere/key.pem; farm-admin certs"),
+        (["certs"], "the following arguments are required: WHAT"),
+        (["certs", "server"], "the following arguments are required: NAME"),
         (["ping", "h:1", "--timeout", "0"], "'0' is not a number above 0, nor none"),
         (["ping", "h:1", "--timeout", "x"], "'x' is not a number above 0, nor none"),
+        (["ping", "h:1", "--gss-service", "x"], "--gss-service belongs to --gss or --gss-tls"),
     ],
 )
 def test_wrong_usage(capsys, arguments, text):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 import farm_admin
-from farm_common.errors import AddressError, AuthError, ProtocolError
+from farm_common.errors import AddressError, AuthError, KernelCreationError, ProtocolError
 from farm_common.frames import Kind
 from farm_common.security import NoAuth
 
@@ -163,3 +163,22 @@ def test_authentication_does_not_match(server):
     """Both sides must use the same."""
     with pytest.raises(AuthError, match="does not offer 'named'"):
         farm_admin.status(server.address, auth=Named())
+
+
+def test_end_of_a_server_over_ssh():
+    """There is none that could be ended: it ends with whoever started it."""
+    with pytest.raises(AddressError, match="no server to end"):
+        farm_admin.end_server("ssh://h")
+
+
+@pytest.fixture
+def no_ssh(monkeypatch, tmp_path):
+    """Nobody can log in from here."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+def test_ssh(no_ssh):
+    """A server is started there to be asked; where that fails, it says why, and at once."""
+    assert farm_admin.ping("ssh://h", timeout=None) is False
+    with pytest.raises(KernelCreationError, match="ssh://h: there is no program ssh"):
+        farm_admin.status("ssh://h", timeout=None)

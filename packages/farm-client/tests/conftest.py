@@ -1,5 +1,6 @@
 """A server that is all paper: it speaks the protocol, and its workers are threads of the test."""
 
+import dataclasses
 import os
 import random
 import shutil
@@ -13,9 +14,10 @@ import pytest
 import farm_client as farm
 from farm_common.deadline import Deadline
 from farm_common.frames import Flag, Kind
-from farm_common.handshake import ServerHello
-from farm_common.interpreter import hello_fields
+from farm_common.handshake import PREAMBLE_SIZE, Preamble, ServerHello
+from farm_common.interpreter import FEATURES, hello_fields
 from farm_common.kills import KILLED, pack_killed, unpack_kill
+from farm_common.resumption import FEATURE as RESUME
 from farm_common.security import NoAuth
 from farm_common.shipping import SharedStore, load_function, pack, pack_exception, unpack
 from farm_common.shipping.interruptions import pack_interruption
@@ -82,6 +84,11 @@ class PaperServer:
         kills: The KILL frames that came, unpacked.
         kill: Answers a KILL: given what it asks for, returns the bodies of the answers.
         killed: What the next tasks end of that wait: the bodies of ERROR frames, by their keys.
+        grace: For how many seconds sessions may go on without a connection, as it says; it waits
+            for as long as it takes.
+        sessions: The workers that can go on without a connection; one that is taken out is
+            forgotten.
+        shut: Whether new connections are closed at once.
         waiting: The tasks that wait: their ids and keys by the id of their session.
     """
 
@@ -105,6 +112,9 @@ class PaperServer:
         self.kills = []
         self.kill = lambda sessions, dry_run: [pack_killed({})]
         self.killed = {}
+        self.grace = 0
+        self.sessions = {}
+        self.shut = False
         self.waiting = {}
         self._lock = threading.Lock()
         self._open = set()
@@ -182,8 +192,16 @@ class PaperServer:
 
     def _serve(self, sock):
         try:
+            start = sock.recv(PREAMBLE_SIZE, socket.MSG_WAITALL)
+            if self.shut or not start:
+                raise EOFError
+            preamble = Preamble.decode(start)
+            orphan = self.sessions.get(preamble.session) if preamble.resume else None
+            if orphan is not None:
+                orphan.resume(sock, start)
+                return
             stream, client = server_handshake(
-                sock, b"", [NoAuth()], self._greet, Deadline(BOUND), _LIMIT
+                sock, start, [NoAuth()], self._greet, Deadline(BOUND), _LIMIT
             )
         except (OSError, EOFError):
             with self._lock:
@@ -192,8 +210,8 @@ class PaperServer:
             return
         try:
             if client.role == "work":
-                session = next(h.session for c, h in reversed(self.greeted) if c is client)
-                worker = PaperWorker(self, stream, client.index, session)
+                hello = next(h for c, h in reversed(self.greeted) if c is client)
+                worker = PaperWorker(self, stream, client.index, hello)
                 threading.current_thread().paper = worker
                 worker.serve()
             else:
@@ -226,6 +244,8 @@ class PaperServer:
             "session": os.urandom(16).hex(),
             "lost": self.endings.get(preamble.session),
         }
+        if self.grace:
+            fields.update(grace=self.grace * 1000, features=(*FEATURES, RESUME))
         hello = ServerHello(**{**fields, **self.hello})
         self.greeted.append((client, hello))
         return hello
@@ -234,10 +254,19 @@ class PaperServer:
 class PaperWorker:
     """One connection: executes tasks, and answers as `PaperServer.jitter` says."""
 
-    def __init__(self, server, stream, index, session):
+    def __init__(self, server, stream, index, hello):
         self.server = server
-        self.session = bytes.fromhex(session)
+        self.hello = hello
+        self.session = bytes.fromhex(hello.session)
         self.stream = stream
+        self.back = threading.Event()
+        self.turn = threading.Lock()
+        self.reading = threading.Lock()
+        self.connections = 1
+        self.calls = 0
+        if hello.grace:
+            stream.outlive()
+            server.sessions[self.session] = self
         self.index = index
         self.functions = {}
         self.shared = SharedStore()
@@ -248,12 +277,58 @@ class PaperWorker:
     def serve(self):
         while True:
             frames, self.backlog = self.backlog, []
-            for frame in frames or self.stream.receive():
+            for frame in frames or self.receive():
                 self.server.frames[self.index].append((frame.kind, frame.count))
                 if frame.kind == Kind.GOODBYE:
                     return
                 self.handle(frame)
             self.flush()
+
+    def receive(self):
+        """What comes next, if need be over the next connection."""
+        while True:
+            connections = self.connections
+            try:
+                with self.reading:
+                    if not self.stream.suspended:
+                        return self.stream.receive()
+                    raise EOFError
+            except (EOFError, OSError):
+                if not self.hello.grace:
+                    raise
+                with self.turn:
+                    if connections == self.connections:
+                        self.suspend()
+                while not self.back.wait(0.05):
+                    if self.server._closed or self.session not in self.server.sessions:
+                        raise
+
+    def suspend(self):
+        if not self.stream.suspended:
+            self.back.clear()
+            self.stream.suspend()
+
+    def resume(self, sock, start):
+        """Go on over another connection."""
+        sock.sendall(Preamble(session=self.session).encode())
+        self.stream.cut()
+        with self.reading, self.turn:
+            self.suspend()
+            self.calls += 1
+            number = self.calls
+        hello = dataclasses.replace(self.hello, received=self.stream.resumption.confirm())
+        hello = dataclasses.replace(hello, **self.server.hello)
+        stream, client = server_handshake(
+            *(sock, start, [NoAuth()], lambda *_: hello, Deadline(BOUND), _LIMIT),
+            session=self.session,
+        )
+        with self.reading, self.turn:
+            if number != self.calls:  # the client has come once more
+                raise EOFError
+            self.connections += 1
+            self.stream.resume(stream, client.received)
+            self.back.set()
+        self.stream.flush()
 
     def handle(self, frame):
         body = memoryview(frame.body)
@@ -379,7 +454,11 @@ class PaperWorker:
             self.stream.send([data[:middle]])
             segments = [data[middle:]]
         if segments:
-            self.stream.send(segments)
+            try:
+                self.stream.send(segments)
+            except OSError:
+                if not self.hello.grace:
+                    raise
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def dispatcher():
 
 def test_a_link_that_is_not_settled_yet(dispatcher):
     """What is pinned to a worker that is just being replaced comes after its setup tasks."""
-    link = PaperLink(index=3, lost=False, settled=False, pinned=deque())
+    link = PaperLink(index=3, lost=False, away=False, settled=False, pinned=deque())
     dispatcher.pin(link, "broadcast")
     assert list(link.pinned) == []
     link.pinned.append("setup")

@@ -56,10 +56,13 @@ class TestPreamble:
         assert len(preamble.encode()) == PREAMBLE_SIZE == 32
         assert Preamble.decode(preamble.encode()) == preamble
 
-    def test_reserved_bytes(self):
-        """The four reserved bytes may say anything: a later version gives them a meaning."""
-        data = bytearray(Preamble().encode())
+    def test_flags(self):
+        """The last bit of the flags is `resume`; a later version gives the others a meaning."""
+        data = bytearray(Preamble(resume=True).encode())
+        assert data[12:16] == b"\0\0\0\1"
         data[12:16] = b"\xff\xff\xff\xff"
+        assert Preamble.decode(bytes(data)) == Preamble(resume=True)
+        data[15] = 0xFE
         assert Preamble.decode(bytes(data)) == Preamble()
 
     @pytest.mark.parametrize(
@@ -189,7 +192,9 @@ class TestMessages:
     @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
     def test_missing_keys(self, message):
         """A key that is missing is refused, unless it has a default."""
-        optional = {"name", "index", "output"} if isinstance(message, ClientHello) else {"lost"}
+        client = isinstance(message, ClientHello)
+        optional = {"name", "index", "output"} if client else {"lost", "grace"}
+        optional.add("received")
         for key in asdict(message):
             fields = asdict(message)
             del fields[key]

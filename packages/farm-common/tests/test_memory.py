@@ -96,3 +96,29 @@ def test_numpy(monkeypatch):
     assert len(allocate(LARGE)) == LARGE
     assert asked == [(LARGE, "u1")]
     assert type(allocate(1000)) is bytearray
+
+
+@pytest.mark.parametrize("collected", [True, False])
+def test_large_values_where_nobody_counts_references(monkeypatch, collected):
+    """Once enough is of no use any more, an idle process has the collector run, once."""
+    runs = []
+    monkeypatch.setattr(memory, "_COLLECTED", collected)
+    monkeypatch.setattr(memory, "_noted", 0)
+    monkeypatch.setattr(memory.gc, "collect", lambda: runs.append(1))
+    for _ in range(1000):
+        memory.note(LARGE - 1)
+    memory.note(20 * LARGE)
+    trim()
+    assert runs == []
+    memory.note(20 * LARGE)
+    trim()
+    trim()
+    assert runs == ([1] if collected else [])
+
+
+@pytest.mark.skipif(hasattr(sys, "getrefcount"), reason="references are counted here")
+def test_what_was_allocated_counts(monkeypatch):
+    """Where nobody counts references, what arrives has to be collected, too."""
+    monkeypatch.setattr(memory, "_noted", 0)
+    allocate(3 * LARGE)
+    assert memory._noted == 3 * LARGE

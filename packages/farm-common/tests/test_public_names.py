@@ -13,8 +13,8 @@ PUBLIC = {
     "farm_common": """
         Address AddressError AddressLike AuthError Authenticator Deadline FarmError
         IncompatibleVersionError InvalidTaskError KernelCreationError KernelEndedError Layer NoAuth
-        NoKernelError ProtocolError PtreeCycleError PtreeError PtreeRedefinitionError
-        PtreeUndefinedFunctionError SerializationError TaskExecutionError TaskKilledError
+        NoKernelError PeerIdentity ProtocolError PtreeCycleError PtreeError PtreeRedefinitionError
+        PtreeUndefinedFunctionError SerializationError TLSAuth TaskExecutionError TaskKilledError
         TaskTimeoutError UnsupportedError WorkerLostError __version__ parse_address
     """,
     "farm_common.address": "UNIX_PATH_LIMIT Address AddressLike parse_address",
@@ -26,6 +26,7 @@ PUBLIC = {
         PtreeRedefinitionError PtreeUndefinedFunctionError SerializationError TaskExecutionError
         TaskKilledError TaskTimeoutError UnsupportedError WorkerLostError
     """,
+    "farm_common.folder": "private_folder",
     "farm_common.frames": """
         Buffer Flag Frame FrameReader HEADER_SIZE IGNORABLE Kind MAX_BUFFERS NAMES PREAUTH_LIMIT
         Unreadable byte_view encode_frame
@@ -39,13 +40,21 @@ PUBLIC = {
         KILLED Spans TIMEOUT pack_kill pack_killed spans_of unpack_kill unpack_killed
     """,
     "farm_common.logs": "LEVELS environment_level log_to_stderr set_up_logging",
-    "farm_common.memory": "allocate trim",
+    "farm_common.memory": "allocate note trim",
     "farm_common.parts": """
         MISSING CallPart ChainPart ChainTails CountPart EachPart EachTail Failure FindPart
         MapPart MapTails MarkPart ReducePart Runner SomePart SortPart make_array
         make_ndarray pack_failures_by time_calls_by
     """,
-    "farm_common.security": "Authenticator Layer NoAuth PlainLayer find_authenticator",
+    "farm_common.resumption": "FEATURE Resumption",
+    "farm_common.peer": "is_loopback is_trusted peer_name peer_uid user_name",
+    "farm_common.security": """
+        Authenticator Layer NoAuth PeerIdentity PlainLayer TLSAuth find_authenticator
+    """,
+    "farm_common.security.options": """
+        add_client_options add_server_options client_auth server_auths
+    """,
+    "farm_common.security.tls_layer": "ALPN TLSLayer",
     "farm_common.shipping.interruptions": "Interruption pack_interruption unpack_interruption",
     "farm_common.shipping.modules": """
         GivenModule KINDS NAME_LIMIT contents is_module_name pack_changes pack_module python_name
@@ -63,9 +72,10 @@ PUBLIC = {
     "farm_common.shipping.unit": """
         LAMBDA Unit build compile_unit made_from parse span
     """,
+    "farm_common.ssh": "SshServer",
     "farm_common.states": "Event Role State TRANSITIONS next_state",
     "farm_common.stream": """
-        Greeting HANDSHAKE_SECONDS Stream client_handshake connect connect_stream
+        Greeting HANDSHAKE_SECONDS Stream client_handshake connect connect_stream is_silent
         physical_memory server_handshake tune unreachable
     """,
     "farm_common.testing": "ConnectionPair FakeClock client_hello cut server_hello stream_pair",

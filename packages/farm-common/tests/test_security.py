@@ -190,6 +190,27 @@ class TestInterface:
         assert (layer.established, layer.transparent, layer.peer) == (False, False, None)
         assert layer.start() == b""
         assert layer.eof() is None
+        assert layer.deadline is None
+        assert NoAuth().prepare_server() is None
+
+    def test_deadline(self, sockets):
+        """A layer knows how long its handshake may take, before it says anything."""
+        seen = []
+
+        class Asking(PasswordLayer):
+            def start(self):
+                seen.append(self.deadline.seconds)
+                return super().start()
+
+        class Auth(PasswordAuth):
+            def client_layer(self, address):
+                return Asking(self._password, b"client", b"server")
+
+            def server_layer(self):
+                return Asking(self._password, b"server", b"client")
+
+        stream_pair(*sockets, auth=Auth("x"), seconds=7.0)
+        assert seen == [7.0, 7.0]
 
 
 class TestRegistry:

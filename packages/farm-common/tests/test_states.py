@@ -38,7 +38,7 @@ HANDSHAKE = [
 CLIENT_SENDS = {"FUNCTION", "TASK", "SHARED", "RELEASE", "MODULE", "FORGET", "STATUS", "DRAIN"}
 CLIENT_SENDS |= {"KILL"}
 SERVER_SENDS = {"RESULT", "ERROR", "IMPORT", "OUTPUT", "STATUS_REPLY", "DRAINING", "KILLED"}
-BOTH_SEND = {"PING", "PONG", "GOODBYE"}
+BOTH_SEND = {"PING", "PONG", "ACK", "GOODBYE"}
 
 EVENTS = [
     (verb, what) for verb in ("send", "receive") for what in ("preamble", "layer", *sorted(NAMES))

@@ -30,6 +30,7 @@ from farm_common.stream import (
     client_handshake,
     connect,
     connect_stream,
+    is_silent,
     physical_memory,
     server_handshake,
     tune,
@@ -557,6 +558,24 @@ class TestLayer:
         assert b"secret" not in served.sock.recv(1000, socket.MSG_PEEK)
         assert bytes(receive(served, 1)[0].body) == b"secret"
 
+    def test_a_session_that_goes_on(self, sockets, streams):
+        """What was lost is wrapped anew, by the layer of the next connection."""
+        client, served = streams
+        client.outlive()
+        served.outlive()
+        client.send(client.connection.send(Kind.TASK, b"first"))
+        assert bytes(receive(served, 1)[0].body) == b"first"
+        client.send(client.connection.send(Kind.TASK, b"second"))
+        had = served.resumption.received
+        for end in streams:
+            end.suspend()
+        client.send(client.connection.send(Kind.TASK, b"third"))
+        greeting, server = stream_pair(*socket.socketpair(), auth=RecordAuth())
+        served.resume(server, client.resumption.received)
+        client.resume(greeting.stream, had)
+        assert client.flush()
+        assert [bytes(frame.body) for frame in receive(served, 2)] == [b"second", b"third"]
+
     def test_large(self, streams):
         """Large values cross in pieces that the layer can hold."""
         client, served = streams
@@ -637,10 +656,10 @@ class TestLayer:
             served.receive()
 
     def test_cut_off(self, streams):
-        """The layer has a say when the peer closes."""
+        """The layer has a say when the peer closes: that is a loss, not an end."""
         client, served = streams
         served.close()
-        with pytest.raises(AuthError, match="the connection was cut off"):
+        with pytest.raises(ConnectionAbortedError, match="the connection was cut off"):
             client.receive()
 
     def test_closed_in_order(self, streams):
@@ -857,6 +876,14 @@ def test_tuned_connections_find_dead_machines():
         ),
         (OSError(), "cannot reach h:1: OSError"),
         (
+            OSError(errno.EMFILE, "Too many open files"),
+            ("cannot reach h:1: this process has too many open files; raise its limit (ulimit -n)"),
+        ),
+        (
+            OSError(errno.ENFILE, "Too many open files in system"),
+            ("cannot reach h:1: this machine has too many open files; raise its limit (ulimit -n)"),
+        ),
+        (
             ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
             "h:1 closed the connection (Connection reset by peer); is it a farm server?",
         ),
@@ -865,3 +892,48 @@ def test_tuned_connections_find_dead_machines():
 def test_why_a_server_cannot_be_reached(error, text):
     """The address, the system's own reason, and the next step."""
     assert unreachable(Address("tcp", host="h", port=1), error) == text
+
+
+class Informed:
+    """A socket of which the system says something."""
+
+    family = socket.AF_INET
+
+    def __init__(self, *, retransmits=0, probes=0, unacknowledged=0, age=0.0):
+        info = bytearray(104)
+        info[2], info[3] = retransmits, probes
+        struct.pack_into("=I", info, 24, unacknowledged)
+        struct.pack_into("=I", info, 56, int(age * 1000))
+        self.info = bytes(info)
+
+    def getsockopt(self, level, option, size):
+        return self.info[:size]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="others do not tell")
+class TestSilence:
+    @pytest.mark.parametrize(
+        ("info", "silent"),
+        [
+            ({"age": 1000.0}, False),  # nothing was said
+            ({"age": 1000.0, "unacknowledged": 1}, False),  # just now
+            ({"age": 1.0, "unacknowledged": 1, "retransmits": 3}, False),  # for a moment
+            ({"age": 21.0, "unacknowledged": 1, "retransmits": 3}, True),
+            ({"age": 21.0, "probes": 1}, False),  # it has no room, and is being asked
+            ({"age": 21.0, "probes": 2}, True),
+        ],
+    )
+    def test_what_the_system_says(self, info, silent):
+        """A peer is gone that was sent something again and again, and does not acknowledge."""
+        assert is_silent(Informed(**info)) is silent
+
+    def test_real_sockets(self):
+        """One that was just connected is not silent, nor a closed one, nor one of another kind."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = socket.create_connection(listener.getsockname())
+            assert not is_silent(client)
+            client.close()
+            assert not is_silent(client)
+        for end in socket.socketpair():
+            assert not is_silent(end)
+            end.close()

@@ -76,7 +76,8 @@ def parts(vector):
 def test_preamble(vector):
     """These fields are these bytes, both ways."""
     versions = tuple(vector["fields"]["versions"])
-    preamble = Preamble(versions, bytes.fromhex(vector["fields"]["session"]))
+    session, resume = vector["fields"]["session"], vector["fields"]["resume"]
+    preamble = Preamble(versions, bytes.fromhex(session), resume)
     assert preamble.encode().hex() == vector["hex"]
     assert Preamble.decode(bytes.fromhex(vector["hex"])) == preamble
 
@@ -328,7 +329,8 @@ def test_conversation(vector, piece):
         sender = ROLES[step["from"]]
         end = pair.end(sender)
         if step["what"] == "preamble":
-            assert end.send_preamble() == data
+            preamble = Preamble.decode(data)
+            assert end.send_preamble(preamble.session, preamble.resume) == data
         else:
             (frame,) = FrameReader(1 << 20).feed(data)
             fields = frame._asdict()

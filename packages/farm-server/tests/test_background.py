@@ -18,6 +18,7 @@ def test_the_command_says_all_that_the_settings_say():
         tags=("-a", "b c"),
         max_connections=9,
         memory_limit=1 << 30,
+        grace=0.25,
     )
     command = background._command(settings, "info", 7, auth=True)
     assert command[1:3] == ["-m", "farm_server"]
@@ -34,6 +35,7 @@ def test_the_command_says_all_that_the_settings_say():
         tags=options.tags,
         max_connections=options.max_connections,
         memory_limit=options.memory_limit,
+        grace=options.grace,
         auth=settings.auths,
     )
     assert again == settings

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from farm_common.address import parse_address
+from farm_common.security import NoAuth, TLSAuth
 from farm_server import cli
 
 
@@ -44,26 +45,56 @@ def test_all_options(serve, capsys, tmp_path):
     code = run(
         *("127.0.0.1:1", "[::1]:2", "--workers", "3", "--max-connections", "9", "--name", "n"),
         *("--tag", "a", "--tag", "b", "--insecure", "--memory-limit", "1G", "--log-level", "INFO"),
-        *("--port-file", str(file), "--until-stdin-closes"),
+        *("--port-file", str(file), "--until-stdin-closes", "--grace", "2.5"),
     )
     assert code == 0
     settings, until_closed = serve[0]
     assert (settings.workers, settings.max_connections, settings.name) == (3, 9, "n")
     assert (settings.tags, settings.insecure, settings.memory_limit) == (("a", "b"), True, 1 << 30)
+    assert settings.grace == 2.5
     assert until_closed == 0
     assert file.read_text() == "127.0.0.1:1\n[::1]:2\n"
     assert os.listdir(tmp_path) == ["ports"]
     assert capsys.readouterr().out == "farm-server ready 127.0.0.1:1 [::1]:2\n"
 
 
+def test_certificates(serve, monkeypatch):
+    """The directory and the names that may come in reach the mechanism."""
+    made = []
+
+    class Auth(TLSAuth):
+        @classmethod
+        def from_directory(cls, directory, *, allowed_names):
+            made.append((directory, allowed_names))
+            return NoAuth()
+
+    monkeypatch.setattr("farm_common.security.options.TLSAuth", Auth)
+    assert run("--tls", "d") == 0
+    assert run("--tls", "d", "--allow", "alice", "--allow", "bob") == 0
+    assert made == [("d", None), ("d", ["alice", "bob"])]
+    assert [settings.auths[0].name for settings, _ in serve] == ["none", "none"]
+
+
+def test_local_users(serve):
+    """An option of its own."""
+    run("--allow-local-users")
+    run()
+    assert [settings.local_users for settings, _ in serve] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
+        (["--allow", "alice"], "--allow says who may connect of those who prove who they are"),
+        (["--tls", "/nowhere"], "the private key is missing: /nowhere/key.pem; farm-admin certs"),
         (["nonsense"], "bad address 'nonsense'"),
         (["local"], "a server cannot listen on 'local'"),
         (["--workers", "0"], "'0' is not a number above 0"),
         (["--workers", "x"], "'x' is not a number above 0"),
         (["--memory-limit", "1"], "'1' is too little for a worker"),
+        (["--grace", "x"], "invalid float value: 'x'"),
+        (["--grace", "-1"], "grace=-1.0 is not a number of seconds from 0 to 1000000"),
+        (["--grace", "nan"], "grace=nan is not a number of seconds"),
         (["--log-level", "loud"], "invalid choice: 'loud'"),
         (["--work", "1"], "unrecognized arguments"),
     ],

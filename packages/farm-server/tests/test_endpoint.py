@@ -29,9 +29,12 @@ def listen():
     """Opens endpoints, and closes them after the test."""
     opened = []
 
-    def open_(*addresses, authenticates=False, insecure=False):
+    def open_(*addresses, authenticates=False, insecure=False, local_users=False):
         endpoints = open_endpoints(
-            map(parse_address, addresses), authenticates=authenticates, insecure=insecure
+            map(parse_address, addresses),
+            authenticates=authenticates,
+            insecure=insecure,
+            local_users=local_users,
         )
         opened.extend(endpoints)
         return endpoints
@@ -117,6 +120,7 @@ def test_what_others_can_reach_is_refused(listen, monkeypatch, hosts):
     first, *remedy = str(caught.value).splitlines()
     assert first.startswith("refused to listen on name:0: without authentication")
     assert len(remedy) == 2
+    assert "--tls DIR" in remedy[0]
     assert "--insecure" in remedy[1]
 
 
@@ -166,6 +170,19 @@ def test_a_missing_directory_is_made_private(listen, folder):
     """A directory that exists is left as it is."""
     listen(f"unix://{folder}/new/s")
     assert stat.S_IMODE(os.stat(f"{folder}/new").st_mode) == 0o700
+
+
+def test_for_all_users_of_this_machine(listen, folder):
+    """Then the file's mode lets them, too, whatever the umask; as does a directory made for it."""
+    before = os.umask(0o077)
+    try:
+        listen(f"unix://{folder}/s", local_users=True)
+        os.umask(0o022)
+        listen(f"unix://{folder}/new/s", local_users=True)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(os.stat(f"{folder}/s").st_mode) == 0o666
+    assert stat.S_IMODE(os.stat(f"{folder}/new").st_mode) == 0o755
 
 
 def test_no_deeper_than_one_directory(listen, folder):

@@ -1,5 +1,6 @@
 """What a server may use."""
 
+import errno
 import os
 import resource
 import sys
@@ -106,3 +107,19 @@ def test_processors_without_affinity(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     monkeypatch.setattr(limits, "cgroup_file", lambda controller, name: None)
     assert limits.usable_processors() == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (errno.EMFILE, "a connection takes two: raise the hard limit of open files (ulimit -Hn)"),
+        (errno.EAGAIN, "raise the limit of processes"),
+        (errno.ENOMEM, "no memory left"),
+        (errno.EIO, os.strerror(errno.EIO)),
+    ],
+)
+def test_advice(number, text):
+    """What the system says, and what to do about it."""
+    said = limits.advice(OSError(number, os.strerror(number)))
+    assert os.strerror(number) in said
+    assert said.endswith(text) or text in said

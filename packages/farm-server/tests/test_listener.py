@@ -1,5 +1,6 @@
 """The parent's loop, with processes that exist only here."""
 
+import array
 import json
 import os
 import shutil
@@ -9,14 +10,14 @@ import tempfile
 
 import pytest
 
-from farm_common.frames import FrameReader
+from farm_common.frames import FrameReader, Kind, encode_frame
 from farm_common.handshake import PREAMBLE_SIZE, Preamble, Refusal
 from farm_server import listener as module
 from farm_server.board import Slot
 from farm_server.endpoint import open_endpoints
 from farm_server.interrupter import SIGNAL
 from farm_server.listener import Listener
-from farm_server.settings import make_settings
+from farm_server.settings import Settings, make_settings
 
 
 class Processes:
@@ -98,13 +99,14 @@ class Bench:
         self.settle()
         return client
 
-    def session(self, role="work", before=None):
+    def session(self, role="work", before=None, principal=None, **more):
         """A client that was admitted: its socket, its child's number and birth."""
         preamble = Preamble() if before is None else Preamble(session=before)
         client = self.connect(preamble.encode())
         pid = max(self.processes.births)
         birth = self.processes.births[pid]
-        self.tell(birth, ask="admit", role=role, kernel="k", index=0, peer="p")
+        said = {"role": role, "kernel": "k", "index": 0, "peer": "p", "principal": principal}
+        self.tell(birth, ask="admit", **said, **more)
         self.settle()
         self.answer = self.hear(birth)
         return client, pid, birth
@@ -241,6 +243,50 @@ def test_many_unauthenticated_sessions(bench, monkeypatch):
     assert len(bench.processes.births) == 4
 
 
+def test_who_leads_nowhere_gives_way(bench, monkeypatch):
+    """After a second, the oldest; not before, and not while nobody waits."""
+    monkeypatch.setattr(module, "UNAUTHENTICATED", 2)
+    for _ in range(2):
+        bench.connect(Preamble().encode())
+    bench.settle(5)
+    assert bench.processes.signals == []
+    bench.connect(Preamble().encode())
+    assert bench.processes.signals == [(1000, signal.SIGKILL)]
+    bench.settle(5)
+    assert bench.processes.signals == [(1000, signal.SIGKILL)]  # one place is enough for one
+    bench.die(1000, signal.SIGKILL)
+    bench.listener._reap()
+    assert len(bench.processes.births) == 3
+    bench.connect(Preamble().encode())
+    assert bench.processes.signals[1:] == [(1001, signal.SIGKILL)]
+
+
+def test_the_young_have_a_second(bench, monkeypatch):
+    """A handshake that has just begun is not ended for another."""
+    monkeypatch.setattr(module, "UNAUTHENTICATED", 1)
+    bench.connect(Preamble().encode())
+    bench.settle(0.5)
+    bench.connect(Preamble().encode())
+    bench.settle(0.4)
+    assert bench.processes.signals == []
+    bench.settle(0.2)
+    assert bench.processes.signals == [(1000, signal.SIGKILL)]
+
+
+def test_who_came_last_is_first(bench, monkeypatch):
+    """So a queue of those who lead nowhere is not in the way."""
+    monkeypatch.setattr(module, "UNAUTHENTICATED", 1)
+    preambles = [Preamble(session=bytes([number]) * 16).encode() for number in range(1, 4)]
+    for preamble in preambles:
+        bench.connect(preamble)
+    bench.die(1000)
+    bench.listener._reap()
+    bench.die(1001)
+    bench.listener._reap()
+    births = bench.processes.births
+    assert [births[pid].start for pid in (1000, 1001, 1002)] == [preambles[n] for n in (0, 2, 1)]
+
+
 def test_waiting_for_a_turn_too_long(bench, monkeypatch):
     """A client that spoke is told why."""
     monkeypatch.setattr(module, "UNAUTHENTICATED", 0)
@@ -256,8 +302,19 @@ def test_another_user(bench, monkeypatch):
     client = bench.connect(Preamble().encode())
     answer = refusal(client)
     assert answer.reason == "auth"
-    assert "serves user 12 only, and you are user 4711" in answer.message
+    assert "serves user " in answer.message
+    assert "12" in answer.message
+    assert "and you are user 4711: start a server of your own" in answer.message
     assert not bench.processes.births
+
+
+def test_all_users_of_this_machine(make, monkeypatch):
+    """They may come in where that was allowed."""
+    bench = make(allow_local_users=True)
+    monkeypatch.setattr(module, "peer_uid", lambda sock: 4711)
+    monkeypatch.setattr(os, "geteuid", lambda: 12)
+    bench.session()
+    assert bench.answer == {"admitted": True}
 
 
 def test_a_system_without_room_for_processes(bench):
@@ -416,6 +473,40 @@ def test_a_client_that_comes_back_while_its_session_runs(bench):
     assert client.fileno() >= 0
 
 
+class TestAnIdThatWasOverheard:
+    """Where authentication is asked for, an id of a session alone ends nothing."""
+
+    @pytest.fixture
+    def guarded(self, make, monkeypatch):
+        """A server that asks for authentication, and a session of alice's."""
+        monkeypatch.setattr(Settings, "authenticates", True)
+        bench = make()
+        return bench, *bench.session(principal=["tls", "alice"])
+
+    def test_it_ends_nothing_by_itself(self, guarded):
+        """Until its client has authenticated, a connection is one like any other."""
+        bench, _, _, birth = guarded
+        bench.connect(Preamble(session=birth.session).encode())
+        bench.settle(5)
+        assert len(bench.processes.births) == 2
+        assert not bench.processes.signals
+        assert not bench.listener._children[birth.session].ending
+
+    @pytest.mark.parametrize(("name", "ends"), [("alice", True), ("mallory", False)])
+    def test_whoever_has_it_must_be_its_client(self, guarded, name, ends):
+        """The session ends when its own client was admitted again, and for nobody else."""
+        bench, _, _, birth = guarded
+        bench.session(before=birth.session, principal=["tls", name])
+        assert bench.answer == {"admitted": True}
+        assert bench.listener._children[birth.session].ending is ends
+
+    def test_administrators_end_nothing_by_it(self, guarded):
+        """A connection for control takes nobody's place."""
+        bench, _, _, birth = guarded
+        bench.session("control", before=birth.session, principal=["tls", "alice"])
+        assert not bench.listener._children[birth.session].ending
+
+
 def test_a_client_that_leaves_while_its_session_is_stuck(bench):
     """The session has a second to notice by itself."""
     client, pid, _ = bench.session()
@@ -553,6 +644,220 @@ def test_ending(bench):
     assert bench.listener.finished
 
 
+# sessions whose connection is lost
+
+
+def returning(bench, session):
+    """A client that wants its session to go on."""
+    return bench.connect(Preamble(session=session, resume=True).encode())
+
+
+def offered(birth):
+    """The number of a connection that a child was offered, and its copy of the socket."""
+    birth.parent.settimeout(5)
+    data, ancillary, _, _ = birth.parent.recvmsg(1 << 16, socket.CMSG_SPACE(64))
+    ((_, _, content),) = ancillary
+    descriptors = array.array("i")
+    descriptors.frombytes(content)
+    message = json.loads(data)
+    assert Preamble.decode(bytes.fromhex(message["start"])).resume
+    return message["resume"], socket.socket(fileno=descriptors[0])
+
+
+class TestOrphans:
+    def test_a_lost_connection(self, make):
+        """The session goes on for the grace, and is then told to end; that is remembered."""
+        bench = make(grace=30)
+        client, pid, birth = bench.session(resumable=True)
+        bench.tell(birth, ask="orphaned", why="cut")
+        client.close()
+        bench.settle()
+        assert [s["state"] for s in bench.listener.status()["sessions"]] == ["orphaned"]
+        bench.settle(29.9)
+        birth.parent.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            birth.parent.recv(1)
+        bench.settle(0.2)
+        assert birth.parent.recv(1) == b""
+        bench.settle(0.6)
+        assert bench.processes.signals == [(pid, signal.SIGKILL)]
+        bench.die(pid, 9)
+        bench.listener._reap()
+        assert bench.listener.exits.get(birth.session)["expired"] is True
+
+    def test_the_parent_sees_it_by_itself(self, make):
+        """A session that is stuck in a task cannot tell."""
+        bench = make(grace=30)
+        if bench.listener._hangups is None:
+            pytest.skip("this system does not tell")
+        client, _, birth = bench.session(resumable=True)
+        client.close()
+        bench.settle()
+        bench.settle(29.9)
+        assert not bench.listener._children[birth.session].ending
+        bench.settle(0.2)
+        assert bench.listener._children[birth.session].ending
+
+    def test_a_goodbye_that_was_not_read(self, make):
+        """Whoever says goodbye leaves no orphan, also if the session is stuck."""
+        bench = make(grace=30)
+        if bench.listener._hangups is None:
+            pytest.skip("this system does not tell")
+        client, pid, birth = bench.session(resumable=True)
+        client.sendall(b"".join(encode_frame(Kind.TASK, b"x", count=1, ident=4)))
+        client.sendall(b"".join(encode_frame(Kind.GOODBYE)))
+        client.close()
+        bench.settle()
+        assert bench.listener._children[birth.session].orphaned is None
+        bench.settle(1.1)
+        assert bench.processes.signals == [(pid, signal.SIGKILL)]
+
+    def test_a_client_that_comes_back(self, make):
+        """The session gets its socket, its client the preamble; the time is over no more."""
+        bench = make(grace=30)
+        client, _, birth = bench.session(resumable=True)
+        client.close()
+        bench.tell(birth, ask="orphaned")
+        bench.settle(29)
+        again = returning(bench, birth.session)
+        assert Preamble.decode(again.recv(99)).session == birth.session
+        number, sock = offered(birth)
+        sock.sendall(b"hello")
+        assert again.recv(9) == b"hello"
+        bench.tell(birth, ask="resumed", number=number)
+        bench.settle()
+        bench.settle(100)
+        assert [s["state"] for s in bench.listener.status()["sessions"]] == ["idle"]
+        assert not bench.processes.signals
+        # The new socket is watched as the old one was.
+        again.close()
+        sock.close()
+        bench.tell(birth, ask="orphaned")
+        bench.settle()
+        bench.settle(30.1)
+        assert bench.listener._children[birth.session].ending
+        assert len(bench.processes.births) == 1
+
+    def test_half_open(self, make):
+        """A client may come back before the session knows that it was away."""
+        bench = make(grace=30)
+        old, _, birth = bench.session(resumable=True)
+        new = returning(bench, birth.session)
+        number, sock = offered(birth)
+        old.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            old.recv(1)  # not before it has proved who it is
+        bench.tell(birth, ask="resumed", number=number)
+        bench.settle()
+        old.settimeout(5)
+        birth.sock.close()  # the session's copy of the old one
+        assert closed(old)
+        assert Preamble.decode(new.recv(99)).session == birth.session
+        sock.close()
+
+    def test_refused(self, make):
+        """A connection that the session does not want is closed; the time goes on."""
+        bench = make(grace=30)
+        _, _, birth = bench.session(resumable=True)
+        bench.tell(birth, ask="orphaned")
+        again = returning(bench, birth.session)
+        number, sock = offered(birth)
+        sock.close()
+        bench.tell(birth, ask="refused", number=number, why="another user")
+        bench.settle()
+        assert len(again.recv(99)) == PREAMBLE_SIZE
+        assert closed(again)
+        bench.settle(30.1)
+        assert bench.listener._children[birth.session].ending
+
+    def test_a_session_that_cannot_answer(self, make):
+        """As long as its client waits the time is not over; when that leaves, it is."""
+        bench = make(grace=30)
+        _, _, birth = bench.session(resumable=True)
+        bench.tell(birth, ask="orphaned")
+        bench.settle()
+        again = returning(bench, birth.session)
+        offered(birth)[1].close()
+        for _ in range(5):
+            bench.settle(20)
+        assert not bench.listener._children[birth.session].ending
+        again.close()
+        bench.settle(1.1)
+        bench.settle(1.1)
+        assert bench.listener._children[birth.session].ending
+
+    def test_too_many_offers(self, make):
+        """Who makes one connection after the other is stopped at some."""
+        bench = make(grace=30)
+        _, _, birth = bench.session(resumable=True)
+        clients = [returning(bench, birth.session) for _ in range(9)]
+        assert closed(clients[8])
+        for client in clients[:8]:
+            assert len(client.recv(99)) == PREAMBLE_SIZE
+
+    def test_nonsense_from_a_session(self, make):
+        """Numbers that were not offered change nothing, nor does what it cannot say."""
+        bench = make(grace=30)
+        _, _, birth = bench.session(resumable=True)
+        for request in (
+            *({"ask": ask, "number": 7} for ask in ("resumed", "refused")),
+            {"ask": "resumed", "number": []},
+            {"ask": "refused"},
+        ):
+            bench.tell(birth, **request)
+        bench.settle()
+        assert [s["state"] for s in bench.listener.status()["sessions"]] == ["idle"]
+
+    @pytest.mark.parametrize("resumable", [True, False])
+    def test_a_client_that_wants_another(self, make, resumable):
+        """Without the flag, or where it cannot go on, the session ends and another begins."""
+        bench = make(grace=30)
+        _, pid, birth = bench.session(resumable=resumable)
+        bench.connect(Preamble(session=birth.session, resume=not resumable).encode())
+        assert birth.parent.recv(99) == b""
+        bench.die(pid)
+        bench.listener._reap()
+        assert len(bench.processes.births) == 2
+
+    def test_orphans_give_way(self, make):
+        """The one that has been alone for longest ends where there is no room for another."""
+        bench = make(grace=30, max_connections=2)
+        first, second = (bench.session(resumable=True)[2] for _ in range(2))
+        bench.session(resumable=True)
+        assert bench.answer["refuse"] == "busy"
+        for birth in (second, first):
+            bench.tell(birth, ask="orphaned")
+            bench.settle(1)
+        bench.session(resumable=True)
+        assert bench.answer == {"admitted": True}
+        assert bench.listener._children[second.session].ending
+        assert not bench.listener._children[first.session].ending
+
+    def test_draining(self, make):
+        """Nobody can come back: orphans end, those that are and those that become it."""
+        bench = make(grace=30)
+        one, other = (bench.session(resumable=True)[2] for _ in range(2))
+        bench.tell(one, ask="orphaned")
+        bench.settle()
+        bench.listener.drain()
+        assert bench.listener._children[one.session].ending
+        assert not bench.listener._children[other.session].ending
+        bench.tell(other, ask="orphaned")
+        bench.settle()
+        assert bench.listener._children[other.session].ending
+
+    def test_a_session_that_ends(self, make):
+        """What it was offered and has not taken is closed."""
+        bench = make(grace=30)
+        _, pid, birth = bench.session(resumable=True)
+        again = returning(bench, birth.session)
+        offered(birth)[1].close()
+        bench.die(pid)
+        bench.listener._reap()
+        assert len(again.recv(99)) == PREAMBLE_SIZE
+        assert closed(again)
+
+
 # tasks that are ended
 
 
@@ -580,6 +885,41 @@ def test_kill(bench):
     bench.settle(0.01)
     assert bench.hear(control) == {"tasks": {birth.session.hex(): 4}}
     assert bench.processes.signals == [(pid, SIGNAL)]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "may"),
+    [
+        (["tls", "alice"], ["tls", "alice"], True),
+        (["tls", "alice"], ["tls", "bob"], False),
+        (["tls", "alice"], ["gss", "alice"], False),
+        (["tls", "alice"], None, False),
+        (None, None, True),
+        (None, ["tls", "alice"], False),
+        (["local user", "4711"], ["local user", "4711"], True),
+        (["local user", "4711"], ["local user", "4712"], False),
+        (["local user", "4711"], ["local user", "0"], True),
+        (["tls", "alice"], ["local user", str(os.geteuid())], True),
+    ],
+)
+def test_kill_by_somebody(bench, theirs, ours, may):
+    """Whose session it is, the server's user and root; for others it is as if it were not there."""
+    _, pid, birth = bench.session(principal=theirs)
+    _, _, control = bench.session("control", principal=ours)
+    running(birth, 4)
+    bench.tell(control, ask="kill", sessions={birth.session.hex(): [[4, 4]]}, dry_run=True)
+    bench.settle()
+    assert bench.hear(control) == {"tasks": {birth.session.hex(): 4} if may else {}}
+    bench.tell(control, ask="kill", sessions={birth.session.hex(): [[4, 4]]}, dry_run=False)
+    bench.settle()
+    assert bench.processes.signals == ([(pid, SIGNAL)] if may else [])
+
+
+def test_status_says_whose_a_session_is(bench):
+    """Where clients authenticate; for people to read."""
+    bench.session(principal=["tls", "alice"])
+    (session,) = bench.listener.status()["sessions"]
+    assert session["peer"].endswith(" alice (tls)")
 
 
 def test_kill_without_an_effect(bench):

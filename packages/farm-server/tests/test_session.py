@@ -1,6 +1,7 @@
 """What a session asks its parent."""
 
 import json
+import os
 import socket
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from farm_common.deadline import Deadline
 from farm_common.handshake import ClientHello, Refusal
 from farm_common.interpreter import hello_fields
+from farm_common.security import PeerIdentity
 from farm_server import session
 from farm_server.board import Board
 from farm_server.session import Birth, ask
@@ -48,7 +50,7 @@ def test_a_parent_that_does_not_answer(ends, monkeypatch):
         ask(ends[0], {"ask": "status"})
 
 
-def greet(ends, answer=None, **client):
+def greet(ends, answer=None, peer=None, **client):
     """What a session says to a client's hello when the parent answers so."""
     ours, parent = ends
     if answer is not None:
@@ -68,7 +70,7 @@ def greet(ends, answer=None, **client):
         descriptors=(1, 1),
         work=lambda *_: None,
     )
-    return session._greet(birth, ClientHello(**hello_fields(1), **client), 99)
+    return session._greet(birth, ClientHello(**hello_fields(1), **client), 99, peer)
 
 
 def test_the_hello(ends):
@@ -79,7 +81,21 @@ def test_the_hello(ends):
     assert hello.lost == {"status": 1}
     assert hello.frame_limit == 99
     asked = json.loads(ends[1].recv(999))
-    assert asked == {"ask": "admit", "role": "work", "kernel": "k", "index": 2, "peer": "p"}
+    assert asked.pop("principal") in (["local user", str(os.geteuid())], None)
+    assert asked == {
+        "ask": "admit",
+        "role": "work",
+        "kernel": "k",
+        "index": 2,
+        "peer": "p",
+        "resumable": False,
+    }
+
+
+def test_an_authenticated_client(ends):
+    """The parent is told who it is, in place of whose socket it has."""
+    greet(ends, {"admitted": True}, PeerIdentity("tls", "alice"), role="work")
+    assert json.loads(ends[1].recv(999))["principal"] == ["tls", "alice"]
 
 
 def test_a_refusal_by_the_parent(ends):

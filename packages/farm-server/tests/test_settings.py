@@ -20,6 +20,12 @@ class Other(NoAuth.__base__):
         """Not used here."""
 
 
+class Another(Other):
+    """One more."""
+
+    name = "another"
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
@@ -85,8 +91,22 @@ def test_defaults():
 def test_authentication():
     """One mechanism or several; offering none besides is no authentication."""
     assert make_settings("h:1", auth=Other()).authenticates
-    assert make_settings("h:1", auth=[Other(), Other()]).authenticates
+    assert make_settings("h:1", auth=[Other(), Another()]).authenticates
     assert not make_settings("h:1", auth=[Other(), NoAuth()]).authenticates
+
+
+def test_mechanisms_that_will_not_do():
+    """None at all would be nobody, and of two of one name one would never be used."""
+    with pytest.raises(ValueError, match="empty list"):
+        make_settings("h:1", auth=[])
+    with pytest.raises(ValueError, match="two mechanisms of one name: other, other"):
+        make_settings("h:1", auth=[Other(), Other()])
+
+
+def test_the_user_of_an_address():
+    """That is a client's to say; a server that ignored it would seem to keep others out."""
+    with pytest.raises(AddressError, match=r"for clients.*--allow-local-users"):
+        make_settings("127.0.0.1:1?user=alice")
 
 
 def test_a_single_tag():

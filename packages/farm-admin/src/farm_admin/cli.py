@@ -10,12 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NoReturn, Optional
 
 from farm_common.address import parse_address
-from farm_common.errors import AddressError, FarmError
+from farm_common.errors import FarmError
 from farm_common.handshake import PROTOCOL_VERSIONS
+from farm_common.security import Authenticator
+from farm_common.security.options import add_client_options, client_auth
 
 from .__about__ import __version__
+from .certs import AUTHORITY_DAYS, DAYS, make_authority, make_client, make_server
 from .control import check_address
-from .end import end_server
+from .end import check_endable, end_server
 from .ping import reach
 from .status import ServerStatus, status
 from .table import render
@@ -29,18 +32,36 @@ EPILOG = """\
 addresses:
   127.0.0.1:11111  [::1]:11111  host:port  unix:///run/user/1000/farm.sock
   (?workers=N after one is accepted and means nothing here)
+  ssh://user@host  starts a server there, as a kernel would, and ends it again; not for end
 
 examples:
   farm-admin ping 127.0.0.1:11111 --timeout 30    wait for a server to start
   farm-admin status host1:11111 host2:11111
   farm-admin status host1:11111 --json | jq '.[0].sessions | length'
+  farm-admin ping ssh://me@node1 --timeout 20     can a kernel use that machine?
   farm-admin end unix:///run/user/1000/farm.sock
+  farm-admin ping host1:11111 --tls alice         with the certificate in the directory alice
+  farm-admin ping host1.example.com:11111 --gss   with a ticket of Kerberos
 
 exit status:
   0 all servers did; 1 at least one did not, standard error says which and why;
   2 wrong usage
 
 `farm-admin COMMAND --help` says more."""
+
+CERTS = """\
+A private authority, and certificates that it signs for servers and clients. `init` makes the
+authority once, in a directory that belongs on no server: whoever has it can let anybody in.
+`server` and `client` make a directory for each of them, to be copied there (with its modes):
+farm-server --tls DIR, farm-admin --tls DIR, auth=TLSAuth.from_directory(DIR)."""
+
+CERTS_EPILOG = """\
+examples:
+  farm-admin certs init
+  farm-admin certs server node1 node1.example.com 10.0.0.7    makes the directory node1
+  farm-admin certs client alice                               makes the directory alice
+
+Nothing is overwritten. It needs the package cryptography: pip install 'farm-admin[certs]'."""
 
 _HELP = {
     "ping": "find out whether servers answer, and wait for them to",
@@ -58,7 +79,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> NoReturn:
         arguments: What follows the command's name; from `sys.argv` if not given.
     """
     try:
-        code = _run(_parser().parse_args(arguments))
+        options = _parser().parse_args(arguments)
+        code = _certify(options) if options.command == "certs" else _run(options)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has seen enough
         sys.stderr.close()
@@ -70,15 +92,20 @@ def main(arguments: Optional[Sequence[str]] = None) -> NoReturn:
 
 def _run(options: argparse.Namespace) -> int:
     try:
-        for address in options.addresses:
-            check_address(parse_address(address))
-    except AddressError as error:
+        for address in map(parse_address, options.addresses):
+            check_address(address)
+            if options.command == "end":
+                check_endable(address)
+        auth = client_auth(options)
+    except (FarmError, ValueError) as error:
         print(f"farm-admin: {error}", file=sys.stderr)
         return 2
     act = _ACTIONS[options.command]
     with ThreadPoolExecutor(min(_TOGETHER, len(options.addresses))) as executor:
         outcomes = list(
-            executor.map(lambda address: _attempt(act, address, options.timeout), options.addresses)
+            executor.map(
+                lambda address: _attempt(act, address, options.timeout, auth), options.addresses
+            )
         )
     if options.json:
         print(json.dumps([outcome for outcome, _ in outcomes], indent=2))
@@ -92,34 +119,105 @@ def _run(options: argparse.Namespace) -> int:
     return 0 if all(outcome["ok"] for outcome, _ in outcomes) else 1
 
 
-_Action = Callable[[str, Optional[float]], "tuple[dict[str, Any], str]"]
+_Outcome = tuple[dict[str, Any], str]
+_Action = Callable[[str, Optional[float], Optional[Authenticator]], _Outcome]
 
 
-def _attempt(act: _Action, address: str, timeout: Optional[float]) -> tuple[dict[str, Any], str]:
+def _attempt(
+    act: _Action, address: str, timeout: Optional[float], auth: Optional[Authenticator]
+) -> _Outcome:
     """What happened at one address, for programs and for people."""
     try:
-        found, text = act(address, timeout)
+        found, text = act(address, timeout, auth)
     except (FarmError, OSError) as error:
         return {"address": address, "ok": False, "error": str(error)}, ""
     return {"address": address, "ok": True, **found}, text
 
 
-def _ping(address: str, timeout: Optional[float]) -> tuple[dict[str, Any], str]:
-    seconds = reach(address, timeout, None)
+def _ping(address: str, timeout: Optional[float], auth: Optional[Authenticator]) -> _Outcome:
+    seconds = reach(address, timeout, auth)
     return {"seconds": seconds}, f"{address} answers ({1000 * seconds:.1f} ms)"
 
 
-def _end(address: str, timeout: Optional[float]) -> tuple[dict[str, Any], str]:
-    end_server(address, timeout=timeout)
+def _end(address: str, timeout: Optional[float], auth: Optional[Authenticator]) -> _Outcome:
+    end_server(address, auth, timeout)
     return {}, f"{address} takes no new connections"
 
 
-def _status(address: str, timeout: Optional[float]) -> tuple[dict[str, Any], str]:
-    found: ServerStatus = status(address, timeout=timeout)
+def _status(address: str, timeout: Optional[float], auth: Optional[Authenticator]) -> _Outcome:
+    found: ServerStatus = status(address, auth=auth, timeout=timeout)
     return found.to_json(), render(address, found)
 
 
 _ACTIONS: dict[str, _Action] = {"ping": _ping, "end": _end, "status": _status}
+
+
+def _certify(options: argparse.Namespace) -> int:
+    """Make an authority or a certificate, and say what to do with it."""
+    try:
+        if options.what == "init":
+            make_authority(options.directory, options.name, options.days)
+            print(f"made an authority in {options.directory}: keep it to yourself")
+            return 0
+        names = options.names if options.what == "server" else [options.name]
+        directory = names[0].strip("[]") if options.out is None else options.out
+        if options.what == "server":
+            make_server(names, directory, options.ca, options.days)
+            print(f"made {directory}: copy it to that host, for farm-server --tls {directory}")
+        else:
+            make_client(options.name, directory, options.ca, options.days)
+            print(f"made {directory}: for auth=TLSAuth.from_directory({directory!r})")
+    except OSError as error:
+        why = error.strerror or str(error)
+        where = f": {error.filename}" if error.filename else ""
+        print(f"farm-admin: {why}{where}", file=sys.stderr)
+        return 1
+    except (FarmError, ValueError) as error:
+        print(f"farm-admin: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _add_certs(commands: Any) -> None:
+    certs = commands.add_parser(
+        "certs",
+        help="make certificates for TLS",
+        description=CERTS,
+        epilog=CERTS_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    whats = certs.add_subparsers(dest="what", required=True, metavar="WHAT")
+
+    def add(name: str, text: str, days: int) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = whats.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
+        )
+        parser.add_argument(
+            "--days",
+            type=_seconds,
+            default=days,
+            metavar="N",
+            help="how long it is valid (default: %(default)s)",
+        )
+        return parser
+
+    init = add("init", "make an authority", AUTHORITY_DAYS)
+    init.add_argument("directory", nargs="?", default="farm-ca", metavar="DIR", help="farm-ca")
+    init.add_argument("--name", default="farm", help="what it calls itself (default: %(default)s)")
+    server = add("server", "make a server's certificate", DAYS)
+    server.add_argument(
+        "names", nargs="+", metavar="NAME", help="host names and IP addresses that it is reached by"
+    )
+    client = add("client", "make a client's certificate", DAYS)
+    client.add_argument("name", metavar="NAME", help="who it is: what servers allow, log and show")
+    for parser in (server, client):
+        parser.add_argument(
+            "--ca", default="farm-ca", metavar="DIR", help="the authority (default: %(default)s)"
+        )
+        parser.add_argument(
+            "--out", metavar="DIR", help="where to write to (default: a directory called NAME)"
+        )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -154,6 +252,8 @@ def _parser() -> argparse.ArgumentParser:
             action="store_true",
             help="print a list with an object for each address, in order",
         )
+        add_client_options(command)
+    _add_certs(commands)
     return parser
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from types import TracebackType
-from typing import Any, Optional, Union, final
+from typing import TYPE_CHECKING, Any, Optional, Union, final
 
 from farm_common.address import Address
 from farm_common.deadline import Deadline
@@ -14,6 +14,9 @@ from farm_common.handshake import ClientHello, decode_json
 from farm_common.interpreter import hello_fields
 from farm_common.security import Authenticator, NoAuth
 from farm_common.stream import Stream, connect_stream, unreachable
+
+if TYPE_CHECKING:
+    from farm_common.ssh import SshServer
 
 __all__ = ["Control", "check_address"]
 
@@ -26,13 +29,15 @@ class Control:
     """A control connection; use it as a context manager.
 
     Args:
-        address: Where the server listens.
+        address: Where the server listens; for an ``ssh://`` address one is started there first,
+            which ends with the connection.
         auth: How to prove who we are; it must match the server's.
         deadline: For everything that is done with the connection.
 
     Raises:
         AddressError: Nothing can listen there.
         AuthError, ProtocolError: The server will not do, now or later.
+        KernelCreationError: None can be started over ssh; says why.
         ConnectionError: There is no server, or it is too busy; it may do later.
         TimeoutError: It did not answer in time.
     """
@@ -41,11 +46,21 @@ class Control:
         check_address(address)
         self._address = address
         self._deadline = deadline
+        self._server: Optional[SshServer] = None
+        if address.kind == "ssh":
+            from farm_common.ssh import SshServer  # most commands have no use for it
+
+            self._server = SshServer(address)
         hello = ClientHello(**hello_fields(_FRAME_LIMIT), role="control", name="farm-admin")
         try:
+            if self._server is not None:  # in a folder of this user's; ssh has said who that is
+                address, auth = self._server.start(deadline), None
             greeting = connect_stream(address, auth or NoAuth(), hello, deadline)
-        except (OSError, EOFError, UnicodeError) as error:
-            raise self._explained(error) from error
+        except BaseException as error:
+            self._end_server()
+            if isinstance(error, (OSError, EOFError, UnicodeError)):
+                raise self._explained(error) from error
+            raise
         self._stream: Stream = greeting.stream
 
     def __enter__(self) -> Control:
@@ -58,6 +73,11 @@ class Control:
         traceback: Optional[TracebackType],
     ) -> None:
         self._stream.close()
+        self._end_server()
+
+    def _end_server(self) -> None:
+        if self._server is not None:
+            self._server.end()
 
     def ping(self) -> None:
         """Return when the server has answered."""
@@ -105,6 +125,9 @@ class Control:
         if isinstance(error, (TimeoutError, socket.timeout)):
             seconds = self._deadline.seconds
             return TimeoutError(f"no answer from {self._address.endpoint} within {seconds:g} s")
+        if self._server is not None:
+            endpoint, reason = self._address.endpoint, str(error) or type(error).__name__
+            return ConnectionError(f"{endpoint}: the server started there is lost: {reason}")
         return ConnectionError(unreachable(self._address, error))
 
 
@@ -114,7 +137,7 @@ def check_address(address: Address) -> None:
     Raises:
         AddressError: It is one.
     """
-    if address.kind not in ("tcp", "unix"):
+    if address.kind not in ("tcp", "unix", "ssh"):
         raise AddressError(
-            f"{str(address)!r} is no server's address: give host:port or unix:///path"
+            f"{str(address)!r} is no server's address: give host:port, unix:///path or ssh://host"
         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Optional
 
-from farm_common.address import AddressLike, parse_address
+from farm_common.address import Address, AddressLike, parse_address
 from farm_common.deadline import Deadline
+from farm_common.errors import AddressError
 from farm_common.security import Authenticator
 
 from .control import Control
 
-__all__ = ["end_server"]
+__all__ = ["check_endable", "end_server"]
 
 
 def end_server(
@@ -32,5 +33,20 @@ def end_server(
         ConnectionError: There is no server.
         TimeoutError: It did not answer in time.
     """
-    with Control(parse_address(address), auth, Deadline(timeout)) as control:
+    parsed = parse_address(address)
+    check_endable(parsed)
+    with Control(parsed, auth, Deadline(timeout)) as control:
         control.drain()
+
+
+def check_endable(address: Address) -> None:
+    """Refuse an address whose server has no life of its own.
+
+    Raises:
+        AddressError: It is one.
+    """
+    if address.kind == "ssh":
+        raise AddressError(
+            f"{str(address)!r} has no server to end: one that is started over ssh ends with the "
+            "kernel or the command that started it"
+        )

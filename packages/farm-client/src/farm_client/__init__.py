@@ -25,6 +25,7 @@ from farm_common.logs import set_up_logging
 from farm_common.shipping import Shared
 
 from . import joblib as joblib  # not in __all__: `import *` must not hide the real one
+from . import ssh as ssh  # likewise
 from .__about__ import __version__
 from .channel import Channel, do_fast_receives, receive_result, submit_task, try_receive_result
 from .cognate import (

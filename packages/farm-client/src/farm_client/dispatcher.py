@@ -194,7 +194,7 @@ class Dispatcher:
 
     def serve_pinned(self, link: Link) -> None:
         """Send a link its own tasks, as far as it has room."""
-        while link.pinned and link.can_take(link.pinned[0]):
+        while link.pinned and not link.away and link.can_take(link.pinned[0]):
             self._send(link, link.pinned, 1)
 
     def transmit(self, link: Link, segments: Sequence[Buffer]) -> None:

@@ -411,7 +411,7 @@ class Engine(Traffic):
                 job = link.inflight.pop(running)
                 link.doomed = running
                 self._fail([job], interruption(job, link.label, KILLED, None))
-                self._lose(link, ConnectionError("it was given up, to kill a task"))
+                self._lose(link, ConnectionError("it was given up, to kill a task"), give_up=True)
                 self._notify(None)
         self._call_back()
         if interrupts.pending:

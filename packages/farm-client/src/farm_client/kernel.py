@@ -22,11 +22,13 @@ from farm_common.errors import (
     KernelEndedError,
     NoKernelError,
 )
+from farm_common.frames import Kind
 from farm_common.place import worker_index
 from farm_common.security import Authenticator, NoAuth
 from farm_common.shipping.tasks import Task
 
 from . import interrupts
+from .capacity import make_room
 from .channel import Channel
 from .engine import Engine
 from .executor import KernelExecutor
@@ -373,6 +375,7 @@ class Kernel:
         try:
             counting = [functools.partial(site.count_workers, deadline) for site in sites]
             counts = _at_once(counting, give_up)
+            make_room(sum(counts))
             ranges, start = [], self._next_index
             for count in counts:
                 ranges.append(range(start, start + count))
@@ -383,7 +386,7 @@ class Kernel:
         except BaseException:
             for site in sites:
                 for link in site.links.values():
-                    link.stream.close()
+                    _part(link)
                 site.stop()
             raise
         self._next_index = start
@@ -407,6 +410,15 @@ class Kernel:
         threading.Thread(
             target=self._engine.recover, args=(link, None, str(error)), daemon=True
         ).start()
+
+
+def _part(link: Link) -> None:
+    """Leave a worker that no task was sent to; its server need not keep it for a return."""
+    try:
+        link.stream.send(link.stream.connection.send(Kind.GOODBYE))
+    except OSError:
+        pass  # it has left
+    link.stream.close()
 
 
 class _Replay:
@@ -449,9 +461,10 @@ def make_kernel(
 
     Args:
         addresses: One address or an iterable of them: ``"host:port"``, ``("host", port)``,
-            ``"unix:///path"``, or ``"local"`` for a private server on this machine. ``?workers=N``
-            after any caps the workers used there. Or a `concurrent.futures.Executor`, which then
-            runs the tasks, and which the kernel does not shut down.
+            ``"unix:///path"``, ``"ssh://user@host"`` for a private server there, or ``"local"``
+            for one on this machine. ``?workers=N`` after any caps the workers used there. Or a
+            `concurrent.futures.Executor`, which then runs the tasks, and which the kernel does not
+            shut down.
         name: For people: servers show it.
         auth: The security mechanism; the servers must have been started with the same.
         timeout: How many seconds to wait for all addresses; None: for ever.
@@ -519,9 +532,12 @@ def check_kernel() -> Kernel:
     """
     kernel = current_kernel()
     if kernel is None:
+        # Who did make one, and then forked or ended it, would wonder.
+        last = _context.get() or _process_kernel
+        why = "" if last is None else f" ({last._engine.ended})"
         raise NoKernelError(
-            "there is no current kernel. Make one by farm.make_kernel(), which uses this machine, "
-            "or start servers (farm-server 127.0.0.1:11111) and name them: "
+            f"there is no current kernel{why}. Make one by farm.make_kernel(), which uses this "
+            "machine, or start servers (farm-server 127.0.0.1:11111) and name them: "
             'farm.make_kernel(["127.0.0.1:11111"])'
         )
     return kernel

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional, Union
 
 from farm_common.connection import Happening
-from farm_common.errors import ProtocolError
+from farm_common.errors import AuthError, ProtocolError
 from farm_common.frames import Buffer, Flag, Kind, encode_frame
 from farm_common.handshake import ServerHello, encode_json
 from farm_common.interpreter import shares_bytecode
@@ -84,6 +84,8 @@ class Link:
         self.load = 0.0  # microseconds of work in flight
         self.alone = False  # the task in flight is to be the only one
         self.lost = False
+        self.away = False  # there is no connection, and the session goes on
+        self.grace = hello.grace / 1000  # for so many seconds
         self.broken: Optional[BaseException] = None  # why nothing more can be received
         self.settled = False  # the dispatcher knows it
         self.draining = False  # being removed from the kernel
@@ -93,6 +95,7 @@ class Link:
         self.watching_writes = False
         self.index = -1  # of the worker in its kernel
         self.pinned: deque[Job] = deque()  # tasks that only this worker may run
+        self.resumption = stream.resumption  # None where the session cannot be resumed
         self._reader = stream.connection.reader
         self._next = 1
         self.functions: dict[bytes, Function] = {}  # that the worker has, oldest first
@@ -125,7 +128,7 @@ class Link:
     @property
     def usable(self) -> bool:
         """Whether the worker may be sent tasks at all."""
-        return not (self.lost or self.draining or self.watching_writes)
+        return not (self.lost or self.away or self.draining or self.watching_writes)
 
     @property
     def room(self) -> bool:
@@ -133,7 +136,7 @@ class Link:
         return (
             self.load <= DEPTH / 2
             and len(self.inflight) <= MOST // 2
-            and not (self.alone or self.lost or self.draining or self.stream.writing)
+            and not (self.alone or self.lost or self.away or self.draining or self.stream.writing)
         )
 
     def can_take(self, job: Job) -> int:
@@ -345,7 +348,7 @@ class Link:
                 happenings += stream.receive()
             except BlockingIOError:
                 return happenings
-            except (EOFError, OSError, ProtocolError) as error:
+            except (EOFError, OSError, AuthError, ProtocolError) as error:
                 if not happenings:
                     raise
                 self.broken = error  # after what came before it

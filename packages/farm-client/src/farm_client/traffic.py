@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from time import perf_counter
 from typing import Any, Callable, Optional
 
-from farm_common.errors import KernelEndedError, ProtocolError
+from farm_common.errors import AuthError, KernelEndedError, ProtocolError
 from farm_common.frames import Frame, Kind
 from farm_common.shipping import Shared
+from farm_common.stream import Greeting
 
 from . import interrupts
 from .crew import Crew
@@ -32,6 +33,10 @@ from .trace import Trace
 __all__ = ["Traffic"]
 
 _log = logging.getLogger("farm.client")
+
+#: Errors of a connection after which its session can go on over another. (`AuthError` is a
+#: security layer's, which misses something.)
+_LOSSES = (EOFError, OSError, AuthError)
 
 
 class Traffic(Handover):
@@ -59,6 +64,7 @@ class Traffic(Handover):
         self._packer = Packer(self._release)
         self._crew = Crew(self._packer.functions)
         self._links = self._crew.links  # by descriptor
+        self._debts: list[Link] = []  # links whose workers are to be told what has arrived
         self._traces: tuple[Trace, ...] = ()
 
     # reading
@@ -85,6 +91,9 @@ class Traffic(Handover):
                     # Only the leader may: it might sleep through a bell that others silence.
                     self._bell.silence()
                     self._rung = False
+                while self._debts:
+                    link = self._debts.pop()
+                    self._dispatcher.transmit(link, link.stream.acknowledgement())
                 for link, happening, value in arrived:
                     try:
                         self._handle(link, happening, value)
@@ -114,7 +123,7 @@ class Traffic(Handover):
         lost: list[tuple[Link, BaseException]] = []
         for descriptor, mask in events:
             link = self._links.get(descriptor)
-            if link is None:
+            if link is None or link.away:
                 continue  # the bell, or a link that was lost meanwhile
             if mask & WRITE:
                 self._flush(link)
@@ -122,11 +131,13 @@ class Traffic(Handover):
                     continue
             try:
                 arrived += [(link, what, self._decode(link, what)) for what in link.receive()]
+                if link.resumption is not None and link.resumption.owing:
+                    self._debts.append(link)
                 if link.broken is not None:
                     lost.append((link, link.broken))
             except BlockingIOError:
                 pass  # another thread was faster
-            except (EOFError, OSError, ProtocolError) as failure:
+            except (EOFError, OSError, AuthError, ProtocolError) as failure:
                 lost.append((link, failure))
             except Exception as failure:  # ours: lose the link rather than the thread
                 _log.exception("cannot read from %s", link.label)
@@ -268,25 +279,74 @@ class Traffic(Handover):
             self._notify(None)
         self._call_back()
 
-    def _lose(self, link: Link, error: BaseException) -> None:
-        """A connection broke: forget the link; its tasks wait for `recover`."""
-        if link.lost:
+    def _lose(self, link: Link, error: BaseException, *, give_up: bool = False) -> None:
+        """A connection broke: its tasks wait for `resume`, if the session goes on, or `recover`."""
+        if link.lost or (link.away and not give_up):
             return
+        resumes = link.stream.resumption is not None and isinstance(error, _LOSSES) and not give_up
+        known = link.away
+        if resumes:
+            self._suspend(link)
+        else:
+            self._disown(link)
+        _log.info("lost %s: %s", link.label, error)
+        if not known:
+            self._on_loss(link, error)
+
+    def _suspend(self, link: Link) -> None:
+        """Go on without a connection: what is sent to the worker is kept, and nothing much is."""
+        link.away = True
+        link.watching_writes = False
+        self._dispatcher.drop(link)
+        self._unwatch(link)
+        link.stream.suspend()
+
+    def _disown(self, link: Link) -> None:
+        """Forget a link whose tasks are to run elsewhere; they wait for `recover`."""
         self._forget(link)
         self._crew.limbo.add(link)
         self._crew.absent.add(link.index)
-        _log.info("lost %s: %s", link.label, error)
-        self._on_loss(link, error)
+
+    def resume(self, link: Link, greeting: Greeting) -> bool:
+        """Have a session go on over a new connection.
+
+        Args:
+            link: Its link.
+            greeting: What came of the handshake with the server.
+
+        Returns:
+            Whether it does; False when nobody needs it any more.
+
+        Raises:
+            ProtocolError, OSError: It cannot.
+        """
+        with self._reading, self._lock:
+            if link.lost or self.ended is not None:
+                return False
+            stream = link.stream
+            stream.resume(greeting.stream, greeting.hello.received)
+            link.away, link.broken = False, None
+            self._poller.add(link.descriptor)
+            self._dispatcher.transmit(link, ())
+            self._dispatcher.offer(link)
+            self._fill()
+            self._notify(None)
+        if stream.pending:  # what came together with the server's hello
+            self._process([(link.descriptor, READ)], None)
+        return True
 
     def _forget(self, link: Link) -> None:
         link.lost = True
         self._dispatcher.drop(link)
         self._crew.leave(link)
+        self._unwatch(link)
+        link.stream.close()
+
+    def _unwatch(self, link: Link) -> None:
         try:
             self._poller.remove(link.descriptor)
         except (OSError, KeyError, ValueError):
-            pass  # the descriptor is closed
-        link.stream.close()
+            pass  # the descriptor is closed, or was not watched
 
     def recover(
         self,
@@ -299,13 +359,15 @@ class Traffic(Handover):
         """Have the tasks of a lost link run elsewhere.
 
         Args:
-            link: The lost link.
+            link: The lost link; it is given up if it was only without a connection.
             last: The id of the task that its worker started last, where that is known.
             reason: How the worker was lost.
             verdict: Why its server ended it together with that task, if so.
             seconds: How long that task had run.
         """
         with self._lock:
+            if not link.lost:
+                self._disown(link)
             self._crew.limbo.discard(link)
             self._dispatcher.requeue(
                 link, last, reason, charge=True, verdict=verdict, seconds=seconds

@@ -23,8 +23,8 @@ class WorkerInfo:
         implementation: Of Python, for example ``"cpython"``.
         python_version: For example ``"3.11.7"``.
         tags: What its server was labelled with.
-        state: ``"idle"``, ``"busy"``, ``"leaving"`` (it is being removed) or ``"lost"`` (it is
-            being replaced).
+        state: ``"idle"``, ``"busy"``, ``"leaving"`` (it is being removed), ``"reconnecting"`` (its
+            connection was lost, and its tasks go on) or ``"lost"`` (it is being replaced).
         category: Of the task that it runs, None when idle.
         tasks_done: How many results it has given.
     """
@@ -57,7 +57,7 @@ def describe_worker(link: Link, endpoint: str) -> WorkerInfo:
         implementation=hello.implementation,
         python_version=".".join(map(str, hello.python)),
         tags=hello.tags,
-        state="lost" if link.lost else busy,
+        state="lost" if link.lost else "reconnecting" if link.away else busy,
         category=category,
         tasks_done=link.done,
     )

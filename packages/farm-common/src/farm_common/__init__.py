@@ -28,7 +28,7 @@ from .errors import (
     UnsupportedError,
     WorkerLostError,
 )
-from .security import Authenticator, Layer, NoAuth
+from .security import Authenticator, Layer, NoAuth, PeerIdentity, TLSAuth
 
 __all__ = [
     "Address",
@@ -45,12 +45,14 @@ __all__ = [
     "Layer",
     "NoAuth",
     "NoKernelError",
+    "PeerIdentity",
     "ProtocolError",
     "PtreeCycleError",
     "PtreeError",
     "PtreeRedefinitionError",
     "PtreeUndefinedFunctionError",
     "SerializationError",
+    "TLSAuth",
     "TaskExecutionError",
     "TaskKilledError",
     "TaskTimeoutError",

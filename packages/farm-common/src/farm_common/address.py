@@ -7,10 +7,10 @@ host exists is found out by whoever connects.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional, Union
-from urllib.parse import parse_qsl, unquote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from .errors import AddressError
 
@@ -22,6 +22,7 @@ AddressLike = Union[str, tuple[str, int], "Address"]
 FORMS = """accepted forms:
   ("10.0.0.7", 11111)  "10.0.0.7:11111"  "tcp://host:port"  "[::1]:11111"
   "unix:///run/user/1000/farm.sock"
+  "ssh://user@host:port"  "ssh://host?python=/opt/bin/python3&config=FILE&option=ProxyJump=gw"
   "local"  "local?workers=4"
 and ?workers=N after any of them"""
 
@@ -30,13 +31,20 @@ and ?workers=N after any of them"""
 UNIX_PATH_LIMIT = 103
 
 _OPTIONS = {
-    "tcp": {"workers"},
-    "unix": {"workers"},
+    "tcp": {"workers", "user"},
+    "unix": {"workers", "user"},
     "local": {"workers", "python"},
+    "ssh": {"workers", "python", "config", "option"},
 }
 
 _HOST = re.compile(r"[^\[\]/@?\s\x00-\x1f\x7f]+")
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<host>[^\[\]:]*)):(?P<port>[^:]*)")
+_DESTINATION = re.compile(
+    r"(?:(?P<user>.*)@)?(?:\[(?P<v6>[^\[\]]*)\]|(?P<host>[^\[\]:@]*))(?::(?P<port>[^:]*))?",
+    re.DOTALL,
+)
+_USER = re.compile(r"[^-:/\s\x00-\x1f\x7f][^:/\s\x00-\x1f\x7f]*")
+_SSH_OPTION = re.compile(r"[A-Za-z][A-Za-z0-9]*=[^\x00-\x1f\x7f]*")
 _NUMBER = re.compile("[0-9]{1,9}")  # longer ones are no port, and slow to convert
 
 
@@ -45,11 +53,17 @@ class Address:
     """One place to connect to or to listen on.
 
     Attributes:
-        kind: ``"tcp"``, ``"unix"`` or ``"local"``.
-        host: The host name or IP address of a TCP address, without brackets.
-        port: The port of a TCP address; 0 lets the system choose when listening.
+        kind: ``"tcp"``, ``"unix"``, ``"ssh"`` or ``"local"``.
+        host: The host name or IP address of a TCP address, without brackets; of an ssh address
+            also a name that ssh's configuration explains.
+        port: The port of a TCP address; 0 lets the system choose when listening. Of an ssh
+            address sshd's port; 0 leaves it to ssh.
         path: The socket path of a Unix address.
-        options: What followed the ``?``, as strings.
+        options: What followed the ``?``, as strings: ``workers``; for TCP and Unix addresses
+            ``user``, the user of this machine to whom the server there may belong; for ``local``
+            also ``python``; for ssh also ``python`` and ``config``.
+        user: Who logs in at an ssh address; empty leaves it to ssh.
+        ssh_options: Each ``option=`` of an ssh address, as ``ssh -o`` takes it: ``"Name=value"``.
     """
 
     kind: str
@@ -57,6 +71,8 @@ class Address:
     port: int = 0
     path: str = ""
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
+    user: str = ""
+    ssh_options: Sequence[str] = ()
 
     @property
     def workers(self) -> Optional[int]:
@@ -73,12 +89,18 @@ class Address:
         if self.kind == "unix":
             path = self.path.replace("%", "%25").replace("?", "%3F")
             return f"unix://{path}"
+        if self.kind == "ssh":
+            user = f"{quote(self.user, safe='@')}@" if self.user else ""
+            host = f"[{self.host}]" if ":" in self.host else self.host
+            port = f":{self.port}" if self.port else ""
+            return f"ssh://{user}{host}{port}"
         return self.kind
 
     def __str__(self) -> str:
-        if not self.options:
+        pairs = [*self.options.items(), *(("option", option) for option in self.ssh_options)]
+        if not pairs:
             return self.endpoint
-        options = urlencode(self.options, safe="/", errors="surrogateescape")
+        options = urlencode(pairs, safe="/=,:@~", errors="surrogateescape")
         return f"{self.endpoint}?{options}"
 
 
@@ -116,7 +138,9 @@ def _parse_text(text: str) -> Address:
         scheme, rest = ("local", "") if body == "local" else ("tcp", body)
     if scheme not in _OPTIONS:
         raise _error(text, f"{scheme}:// is not a scheme that farm knows")
-    options = _parse_options(text, scheme, query) if question else {}
+    options, extra = _parse_options(text, scheme, query) if question else ({}, ())
+    if scheme == "ssh":
+        return _parse_destination(text, rest, options, extra)
     if scheme == "unix":
         return Address("unix", path=_parse_path(text, rest), options=options)
     if scheme == "local":
@@ -137,6 +161,30 @@ def _parse_text(text: str) -> Address:
     return Address("tcp", host=host, port=int(number), options=options)
 
 
+def _parse_destination(
+    text: str, rest: str, options: dict[str, str], extra: tuple[str, ...]
+) -> Address:
+    match = _DESTINATION.fullmatch(rest)
+    if match is None:
+        raise _error(text, "expected ssh://user@host:port, with an IPv6 address in brackets")
+    host = match["v6"] if match["v6"] is not None else match["host"]
+    if not host:
+        raise _error(text, "the host is empty")
+    # A name that begins with a hyphen would be an option of the program ssh.
+    if not _HOST.fullmatch(host) or host.startswith("-"):
+        raise _error(text, f"{host!r} is not a host")
+    user = unquote(match["user"] or "", errors="surrogateescape")
+    if ":" in user:
+        raise _error(text, "a password has no place in an address: use a key, or an ssh agent")
+    if match["user"] is not None and not _USER.fullmatch(user):
+        raise _error(text, f"{user!r} is not a user")
+    number = match["port"]
+    if number is not None and not (_NUMBER.fullmatch(number) and 0 < int(number) <= 65535):
+        raise _error(text, f"{number!r} is not a port from 1 to 65535")
+    port = int(number or "0")
+    return Address("ssh", host=host, port=port, options=options, user=user, ssh_options=extra)
+
+
 def _parse_path(text: str, rest: str) -> str:
     path = unquote(rest, errors="surrogateescape")
     if not path.startswith("/"):
@@ -152,11 +200,14 @@ def _parse_path(text: str, rest: str) -> str:
     return path
 
 
-def _parse_options(text: str, scheme: str, query: str) -> dict[str, str]:
+def _parse_options(text: str, scheme: str, query: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The options, and those of ssh, of which there may be several."""
+    # ssh adds to a list by a plus sign (KexAlgorithms=+...), which is a space elsewhere in the web.
+    plain = query.replace("+", "%2B") if scheme == "ssh" else query
     try:
         # Some releases of Python take an empty list for one, others do not.
         pairs = parse_qsl(
-            query or "=", keep_blank_values=True, strict_parsing=True, errors="surrogateescape"
+            plain or "=", keep_blank_values=True, strict_parsing=True, errors="surrogateescape"
         )
     except ValueError:
         raise _error(text, f"{query!r} is not a list of name=value pairs") from None
@@ -169,7 +220,20 @@ def _parse_options(text: str, scheme: str, query: str) -> dict[str, str]:
     workers = options.get("workers", "1")
     if not (_NUMBER.fullmatch(workers) and int(workers) > 0):
         raise _error(text, f"workers={workers} is not a number above 0")
-    return options
+    for name in ("python", "config"):
+        if scheme == "ssh" and not _is_line(options.get(name, name)):
+            raise _error(text, f"{name}={options[name]!r} is not a file")
+    options.pop("option", None)
+    extra = tuple(value for name, value in pairs if name == "option")
+    for option in extra:
+        if not _SSH_OPTION.fullmatch(option):
+            raise _error(text, f"option={option!r} is not an option of ssh: Name=value")
+    return options, extra
+
+
+def _is_line(text: str) -> bool:
+    """Whether a text can be the name of a file, and stand in a command."""
+    return bool(text) and all(character >= " " and character != "\x7f" for character in text)
 
 
 def _is_port(value: object) -> bool:

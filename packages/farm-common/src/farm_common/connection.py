@@ -61,6 +61,10 @@ class Connection:
         self._frame_limit = frame_limit
         self.reader = FrameReader(PREAUTH_LIMIT, allocate, max_buffers=0)
         self._start = b""  # of the peer's preamble
+        #: How many bytes came right after the peer's hello, together with that.
+        self.surplus = 0
+        #: Whether what follows the hello is not for this object: `take_rest` gives it up.
+        self.hold = False
         self._sends = TRANSITIONS[role][State.OPEN]
         self._ordinary = frozenset(
             what
@@ -70,10 +74,10 @@ class Connection:
 
     # sending
 
-    def send_preamble(self, session: bytes = NEW_SESSION) -> bytes:
+    def send_preamble(self, session: bytes = NEW_SESSION, resume: bool = False) -> bytes:
         """The bytes of this side's preamble."""
         self._move(("send", "preamble"))
-        return Preamble(self._versions, session).encode()
+        return Preamble(self._versions, session, resume).encode()
 
     def send(
         self,
@@ -141,7 +145,10 @@ class Connection:
         self._move(("receive", "layer"))
 
     def take_rest(self) -> bytes:
-        """Bytes that came after SELECT in the same piece: they belong to the layer."""
+        """Bytes that came after SELECT in the same piece: they belong to the layer.
+
+        With `hold` also those that came after HELLO: they belong to the session that goes on.
+        """
         return self.reader.take_rest()
 
     @property
@@ -170,6 +177,8 @@ class Connection:
         while self.state not in (State.SECURING, State.CLOSED):
             if not self._listening() and (data or not self.reader.idle):
                 raise ProtocolError(f"the peer sent bytes while this side is {self.state.name}")
+            if self.state is State.OPEN and self.hold:
+                break
             most = 0 if self.state is State.OPEN else 1
             frames = self.reader.feed(data, most)
             data = b""
@@ -208,5 +217,6 @@ class Connection:
     def _enter(self, state: State) -> None:
         self.state = state
         if state is State.OPEN:
+            self.surplus = self.reader.surplus
             self.reader.limit = self._frame_limit
             self.reader.max_buffers = MAX_BUFFERS

@@ -66,6 +66,7 @@ class Kind:
     PING = 0x20
     PONG = 0x21
     GOODBYE = 0x22
+    ACK = 0x23
     # control
     STATUS = 0x30
     STATUS_REPLY = 0x31
@@ -325,6 +326,11 @@ class FrameReader:
             return []
         self.assembling = None
         return [assembly.frame()]
+
+    @property
+    def surplus(self) -> int:
+        """How many bytes wait for the next call, while no large frame is arriving."""
+        return len(self._tail) + sum(map(len, self._parts))
 
     @property
     def idle(self) -> bool:

@@ -53,6 +53,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _PREAMBLE = struct.Struct(f"!8sHHI{SESSION_SIZE}s")
 PREAMBLE_SIZE = _PREAMBLE.size
 
+#: A bit of the preamble's flags.
+_RESUME = 1
+
 
 @dataclass(frozen=True)
 class Preamble:
@@ -62,15 +65,18 @@ class Preamble:
         versions: The lowest and highest protocol version that the sender speaks.
         session: From a client, the session that it had before and lost, or `NEW_SESSION`; from a
             server, the session that goes on, or `NEW_SESSION`.
+        resume: From a client, whether that session should go on if it can; otherwise it is to
+            end, and the client wants to know how.
     """
 
     versions: tuple[int, int] = PROTOCOL_VERSIONS
     session: bytes = NEW_SESSION
+    resume: bool = False
 
     def encode(self) -> bytes:
         """The preamble as `PREAMBLE_SIZE` bytes."""
         low, high = self.versions
-        return _PREAMBLE.pack(MAGIC, low, high, 0, self.session)
+        return _PREAMBLE.pack(MAGIC, low, high, _RESUME if self.resume else 0, self.session)
 
     @classmethod
     def decode(cls, data: bytes) -> Preamble:
@@ -82,10 +88,10 @@ class Preamble:
         check_magic(data)
         if len(data) != PREAMBLE_SIZE:
             raise ProtocolError(f"a preamble of {len(data)} bytes, not {PREAMBLE_SIZE}")
-        _, low, high, _, session = _PREAMBLE.unpack(data)
+        _, low, high, flags, session = _PREAMBLE.unpack(data)
         if not 0 < low <= high:
             raise ProtocolError(f"a preamble with the version range {low} to {high}")
-        return cls((low, high), session)
+        return cls((low, high), session, bool(flags & _RESUME))
 
 
 def check_magic(data: bytes) -> None:
@@ -272,12 +278,14 @@ class ClientHello(Hello):
         name: The kernel's name, for people.
         index: The worker's index in its kernel; -1 for control.
         output: Where the output of tasks goes: ``"forward"``, ``"server"`` or ``"discard"``.
+        received: How many bytes of the session it has, if that is to go on; see `resumption`.
     """
 
     role: str
     name: str = ""
     index: int = -1
     output: str = "server"
+    received: int = 0
 
 
 @dataclass(frozen=True)
@@ -294,6 +302,9 @@ class ServerHello(Hello):
         session: The id of this session in hexadecimal; 16 bytes nobody can guess.
         lost: How the session named in the client's preamble ended, where the server knows; see
             `farm_server.exits` for its keys.
+        grace: For how many milliseconds the session goes on without a connection; 0 where it
+            cannot.
+        received: How many bytes of the session the server has, if that goes on.
     """
 
     server: str
@@ -304,8 +315,12 @@ class ServerHello(Hello):
     tags: tuple[str, ...]
     session: str
     lost: Optional[dict[str, Any]] = None
+    grace: int = 0
+    received: int = 0
 
     def _check(self) -> None:
         super()._check()
         if not _SESSION.fullmatch(self.session):
             raise ProtocolError("ServerHello.session is not 32 hexadecimal digits")
+        if self.grace < 0:
+            raise ProtocolError(f"ServerHello.grace is {self.grace}, below 0")

@@ -3,15 +3,19 @@
 Fresh memory costs as much as the data that goes into it: the system clears each page when it is
 first touched. So large blocks are remembered, and handed out again when the reference count says
 that the value which lived there is gone. `trim` forgets those that nobody uses.
+
+PyPy does not count references: what is not needed any more stays until its collector runs, which an
+idle process does not let it. There `trim` has it run, if `note` was told of enough.
 """
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from typing import Any
 
-__all__ = ["allocate", "trim"]
+__all__ = ["allocate", "note", "trim"]
 
 #: Smaller blocks are left to the allocator, which uses them again by itself.
 _LARGE = 1 << 20
@@ -19,7 +23,14 @@ _LARGE = 1 << 20
 #: How many bytes are remembered at most, in use or not.
 _LIMIT = 256 << 20
 
+#: A collection takes tens of milliseconds, so it has to be worth it: so many bytes.
+_WORTH = 32 << 20
+
+#: Whether memory comes back by a collection only.
+_COLLECTED = not hasattr(sys, "getrefcount")
+
 _blocks: list[Any] = []
+_noted = 0
 _lock = threading.Lock()
 
 
@@ -49,6 +60,7 @@ def allocate(size: int) -> Any:
         MemoryError: There is none.
     """
     if size < _LARGE or _UNUSED < 0:
+        note(size)
         return _fresh(size)
     with _lock:
         for index in range(len(_blocks)):
@@ -66,8 +78,22 @@ def allocate(size: int) -> Any:
     return fresh
 
 
+def note(size: int) -> None:
+    """Say that there is a value of `size` bytes that will soon be of no use.
+
+    Only large ones count, and only where the collector has to be asked to see that.
+    """
+    global _noted
+    if size >= _LARGE and _COLLECTED:
+        _noted += size
+
+
 def trim() -> None:
-    """Give back the blocks that nobody uses: for when nothing has happened for a while."""
+    """Give back the memory that nobody uses: for when nothing has happened for a while."""
+    global _noted
+    if _noted >= _WORTH:
+        _noted = 0
+        gc.collect()
     if _blocks:
         with _lock:
             _blocks[:] = [

@@ -76,7 +76,7 @@ _FROM_SERVER = (
     Kind.KILLED,
     Kind.OUTPUT,
 )
-_FROM_BOTH = (Kind.PING, Kind.PONG)
+_FROM_BOTH = (Kind.PING, Kind.PONG, Kind.ACK)
 
 
 def _open(sends: tuple[int, ...], receives: tuple[int, ...]) -> dict[Event, State]:

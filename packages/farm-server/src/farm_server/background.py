@@ -19,6 +19,7 @@ from typing import Optional
 
 from farm_common.deadline import Deadline
 from farm_common.errors import SerializationError, UnsupportedError
+from farm_common.security import NoAuth
 
 from .settings import Settings
 
@@ -48,7 +49,8 @@ class Background:
 
     def __init__(self, settings: Settings, log_level: Optional[str]) -> None:
         self._owner = os.getpid()
-        gift = _pickled(settings) if settings.authenticates else b""
+        trusting = all(type(auth) is NoAuth for auth in settings.auths)
+        gift = b"" if trusting else _pickled(settings)
         # Until it is ready its stderr comes here, to be quoted; then it gets this process's own.
         later = os.dup(2)
         try:
@@ -173,12 +175,15 @@ def _command(settings: Settings, log_level: Optional[str], later: int, auth: boo
         f"--name={settings.name}",
         f"--workers={settings.workers}",
         f"--max-connections={settings.max_connections}",
+        f"--grace={settings.grace}",
         *("--until-stdin-closes", f"--then-stderr={later}"),
     ]
     if auth:
         command.append("--auth-from-stdin")
     if settings.insecure:
         command.append("--insecure")
+    if settings.local_users:
+        command.append("--allow-local-users")
     if settings.memory_limit is not None:
         command.append(f"--memory-limit={settings.memory_limit}")
     if log_level is not None:

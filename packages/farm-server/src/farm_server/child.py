@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import json
 import socket
 from time import perf_counter_ns
 from typing import Any, Optional
+
+from farm_common.handshake import NEW_SESSION, Preamble
+from farm_common.security import PeerIdentity
 
 from .board import Slot
 from .timers import Timer
@@ -29,12 +33,19 @@ class Child:
         slot: Where the process writes what it does.
         peer: The client, for logs and tables.
         began: When the connection was accepted, by the listener's clock.
+        started: When the process was.
         role: ``"work"`` or ``"control"``; None until the client was admitted.
+        principal: Whom the session belongs to; see `farm_server.principal`.
         kernel: The name of the client's kernel.
         index: The worker's index in it.
+        follows: The id of the session that its client had before; zeros if none.
         ending: Whether it was told to end.
         killed: Whether the parent sent SIGKILL.
         ended: Whether it is gone; then the slot is another's.
+        resumable: Whether it goes on for a while when its connection is lost.
+        orphaned: Since when there has been no connection; None while there is one.
+        expired: Whether it was ended because there was none for too long.
+        offers: The new connections of its client that it has not taken or refused yet.
         timers: To be cancelled when it is gone.
     """
 
@@ -54,14 +65,21 @@ class Child:
         self.pipe = pipe
         self.slot = slot
         self.peer = peer
-        self.began = began
+        self.began = self.started = began
         self.role: Optional[str] = None
+        self.principal: Optional[PeerIdentity] = None
         self.kernel = ""
         self.index = -1
+        self.follows = NEW_SESSION
         self.ending = False
         self.killed = False
         self.ended = False
+        self.resumable = False
+        self.orphaned: Optional[float] = None
+        self.expired = False
+        self.offers: dict[int, socket.socket] = {}
         self.timers: list[Timer] = []
+        self._offered = 0
         self._inbox = b""
         self._outbox = b""
 
@@ -106,6 +124,33 @@ class Child:
             self._outbox = self._outbox[sent:]
         return True
 
+    def resumes(self, preamble: Preamble) -> bool:
+        """Whether it goes on over the connection that began with this preamble."""
+        return preamble.resume and self.resumable and not self.ending
+
+    def offer(self, sock: socket.socket, start: bytes) -> Optional[int]:
+        """Pass a new connection of its client on.
+
+        Args:
+            sock: The connection; this process keeps it, too, until that is taken or refused.
+            start: What was read from it.
+
+        Returns:
+            The number of the offer; None when it cannot take in any more of them.
+        """
+        number = self._offered + 1
+        line = json.dumps({"resume": number, "start": start.hex()}).encode() + b"\n"
+        descriptor = array.array("i", [sock.fileno()])
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptor)]
+        try:
+            if self._outbox or self.pipe.sendmsg([line], rights) < len(line):
+                return None
+        except OSError:
+            return None
+        self._offered = number
+        self.offers[number] = sock
+        return number
+
     @property
     def task(self) -> Optional[int]:
         """The id of the task that it executes."""
@@ -115,6 +160,8 @@ class Child:
         """What its worker does, in one word."""
         if self.ending:
             return "ending"
+        if self.orphaned is not None:
+            return "orphaned"
         return "idle" if self.task is None else "busy"
 
     def status(self, now: float) -> dict[str, Any]:

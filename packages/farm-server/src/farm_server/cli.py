@@ -14,11 +14,12 @@ from farm_common.errors import FarmError
 from farm_common.handshake import PROTOCOL_VERSIONS
 from farm_common.logs import LEVELS, environment_level, log_to_stderr
 from farm_common.security import Authenticator
+from farm_common.security.options import add_server_options, server_auths
 
 from .__about__ import __version__
 from .limits import parse_size
 from .server import serve
-from .settings import MAX_CONNECTIONS, make_settings
+from .settings import GRACE, MAX_CONNECTIONS, make_settings
 
 __all__ = ["main"]
 
@@ -41,6 +42,9 @@ examples:
   farm-server                                 serve this machine's user on {DEFAULT_ADDRESS}
   farm-server 127.0.0.1:0 --workers 2         any free port, which the ready line tells
   farm-server unix:///tmp/farm.sock [::1]:0   two addresses, one server
+  farm-server 0.0.0.0:11111 --tls node1       clients with a certificate (farm-admin certs)
+  farm-server 0.0.0.0:11111 --gss --allow alice@EXAMPLE.COM
+                                              whom Kerberos shows to be alice
   farm-server 0.0.0.0:11111 --insecure        a whole network that you trust
 
 When it can be connected to, it prints one line to standard output, and nothing after that:
@@ -68,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
     log_to_stderr(options.log_level)
     stdin = os.fdopen(os.dup(0), "rb") if options.auth_from_stdin else None
     try:
-        auths = None if stdin is None else _received(stdin)
+        auths = server_auths(options) if stdin is None else _received(stdin)
         settings = make_settings(
             options.addresses or [DEFAULT_ADDRESS],
             name=options.name,
@@ -78,6 +82,8 @@ def _run(options: argparse.Namespace) -> int:
             tags=options.tags,
             max_connections=options.max_connections,
             memory_limit=options.memory_limit,
+            grace=options.grace,
+            allow_local_users=options.allow_local_users,
         )
 
         def ready(addresses: Sequence[str]) -> None:
@@ -171,6 +177,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SIZE",
         help="what each worker may allocate, e.g. 512M or 2G; beyond it tasks get MemoryError",
     )
+    add(
+        "--grace",
+        type=float,
+        default=GRACE,
+        metavar="SECONDS",
+        help="how long a worker whose client's connection is lost goes on, and keeps its results "
+        "for it; 0: it ends at once (default: %(default)g)",
+    )
     add("--name", help="what the server calls itself (default: the host's name)")
     add(
         "--tag",
@@ -179,6 +193,12 @@ def _parser() -> argparse.ArgumentParser:
         dest="tags",
         metavar="T",
         help="a label that tasks can ask for; repeatable",
+    )
+    add_server_options(parser)
+    add(
+        "--allow-local-users",
+        action="store_true",
+        help="let every user of this machine connect, and run code as you",
     )
     add(
         "--insecure",

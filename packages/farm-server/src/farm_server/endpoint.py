@@ -12,8 +12,7 @@ from typing import NamedTuple, Optional
 
 from farm_common.address import Address
 from farm_common.errors import UnsupportedError
-
-from .peer import is_loopback
+from farm_common.peer import is_loopback
 
 __all__ = ["Endpoint", "open_endpoints"]
 
@@ -53,7 +52,11 @@ class Endpoint(NamedTuple):
 
 
 def open_endpoints(
-    addresses: Iterable[Address], *, authenticates: bool, insecure: bool
+    addresses: Iterable[Address],
+    *,
+    authenticates: bool,
+    insecure: bool,
+    local_users: bool = False,
 ) -> list[Endpoint]:
     """Listen on all of the addresses, or on none.
 
@@ -61,6 +64,7 @@ def open_endpoints(
         addresses: TCP and Unix addresses.
         authenticates: Whether clients must prove who they are.
         insecure: Whether to listen even where others can connect without that.
+        local_users: Whether other users of this machine may connect to Unix sockets.
 
     Raises:
         UnsupportedError: That would let others execute code here; says what to do instead.
@@ -70,7 +74,7 @@ def open_endpoints(
     try:
         for address in addresses:
             if address.kind == "unix":
-                endpoints.append(_listen_unix(address, insecure))
+                endpoints.append(_listen_unix(address, insecure, local_users))
             else:
                 endpoints += _listen_tcp(address, authenticates, insecure)
     except BaseException:
@@ -152,8 +156,8 @@ def _too_open(address: Address) -> str:
     return (
         f"refused to listen on {address.endpoint}: without authentication, whoever can reach it "
         "can run any code as this user.\n"
-        "  Listen on 127.0.0.1 or on unix:///path and let ssh forward it, or pass auth= to "
-        "start_server;\n"
+        "  Have clients show certificates: --tls DIR (auth=TLSAuth...; farm-admin certs makes "
+        "them), or listen on 127.0.0.1 and let ssh forward it;\n"
         "  on a network where you trust everybody, give --insecure (insecure=True)."
     )
 
@@ -161,15 +165,15 @@ def _too_open(address: Address) -> str:
 # Unix sockets
 
 
-def _listen_unix(address: Address, insecure: bool) -> Endpoint:
+def _listen_unix(address: Address, insecure: bool, local_users: bool) -> Endpoint:
     path = address.path
     try:
-        _prepare_directory(os.path.dirname(path), insecure)
+        _prepare_directory(os.path.dirname(path), insecure, local_users)
         _remove_stale(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             # The mode is right from the first moment; a chmod afterwards would leave a gap.
-            before = os.umask(0o177)
+            before = os.umask(0o111 if local_users else 0o177)
             try:
                 sock.bind(path)
             finally:
@@ -185,9 +189,9 @@ def _listen_unix(address: Address, insecure: bool) -> Endpoint:
     return Endpoint(sock, address, (found.st_dev, found.st_ino))
 
 
-def _prepare_directory(folder: str, insecure: bool) -> None:
+def _prepare_directory(folder: str, insecure: bool, local_users: bool) -> None:
     if not os.path.isdir(folder):
-        os.mkdir(folder, 0o700)
+        os.mkdir(folder, 0o755 if local_users else 0o700)
         return
     mode = os.stat(folder).st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX and not insecure:

@@ -13,6 +13,7 @@ JSON object with these keys:
 `memory`    true when the system killed it for want of memory; null when that is not known
 `verdict`   ``"killed"`` or ``"timeout"``; only where the server itself ended it, because of `task`
 `seconds`   how long that task had run; only with a verdict
+`expired`   true when the server ended it because its client was away for too long
 ==========  =====================================================================================
 """
 

@@ -26,9 +26,10 @@ import select
 import threading
 from collections import deque
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from itertools import count
 from threading import get_ident
-from typing import Optional, Protocol, Union
+from typing import Callable, Optional, Protocol, Union
 
 from farm_common.connection import Happening
 from farm_common.errors import ProtocolError
@@ -36,6 +37,8 @@ from farm_common.frames import Frame, Kind, Unreadable
 from farm_common.shipping.modules import GivenModule, unpack_module
 from farm_common.states import State
 from farm_common.stream import Stream
+
+from .lifeline import LOST, Lifeline
 
 __all__ = ["Helper", "Inbox"]
 
@@ -71,6 +74,8 @@ class Inbox:
     def __init__(self, stream: Stream) -> None:
         #: Reads while the thread that serves does not.
         self.helper: Optional[Helper] = None
+        #: What becomes of the session when the connection is lost; None: it ends.
+        self.lifeline: Optional[Lifeline] = None
         self._stream = stream
         self._connection = stream.connection
         self._receive = stream.receive
@@ -86,24 +91,36 @@ class Inbox:
         """What is to be handled next; blocks. For the thread that serves the connection.
 
         Raises:
-            EOFError, OSError, ProtocolError: The connection is over.
+            EOFError, OSError, ProtocolError: The connection is over, and so is the session.
         """
-        with self._reading:
-            self._reader = get_ident()
-            try:
-                if self._backlog:
-                    happenings = list(self._backlog)
-                    self._backlog.clear()
-                    return happenings
-                if self._broken is not None:
-                    raise self._broken
-                happenings = self._receive()
-                return self._sort(happenings) if self._questions else happenings
-            except BaseException as error:
-                self._break(error)
-                raise
-            finally:
-                self._reader = 0
+        while True:
+            with self._reading:
+                self._reader = get_ident()
+                try:
+                    if self._backlog:
+                        happenings = list(self._backlog)
+                        self._backlog.clear()
+                        return happenings
+                    if self._broken is not None:
+                        raise self._broken
+                    if not self._stream.suspended:
+                        happenings = self._receive()
+                        return self._sort(happenings) if self._questions else happenings
+                except LOST as error:
+                    if error is self._broken or not self._lose(error):
+                        raise
+                except BaseException as error:
+                    self._break(error)
+                    raise
+                finally:
+                    self._reader = 0
+            assert self.lifeline is not None
+            self.lifeline.wait()
+
+    @property
+    def reading(self) -> AbstractContextManager[object]:
+        """Held while something is read."""
+        return self._reading
 
     @property
     def wanted(self) -> bool:
@@ -112,13 +129,33 @@ class Inbox:
 
     def help(self) -> None:
         """Read what is there, unless somebody else reads; does not block. For the helper."""
+        # Looked at here: what woke the helper may have been read by the main thread since.
+        self._look(lambda: self.wanted and self._readable(), once=True)
+
+    def glance(self) -> None:
+        """Read once if something is there; for the thread that serves, between two tasks."""
+        self._look(self._readable, once=True)
+
+    def exhaust(self) -> None:
+        """Read to the end, unless somebody else reads: the client has hung up. For the helper."""
+        self._look(self._readable, once=False)
+
+    def _look(self, readable: Callable[[], bool], once: bool) -> None:
         if not self._reading.acquire(False):
             return
         self._reader = get_ident()
         try:
-            # Looked at here: what woke the helper may have been read by the main thread since.
-            if self.wanted and self._readable():
+            while (
+                self._broken is None
+                and self._connection.state is State.OPEN
+                and not self._stream.suspended
+                and readable()
+            ):
                 self._backlog += self._sort(self._receive())
+                if once:
+                    break
+        except LOST as error:
+            self._lose(error)
         except BaseException as error:  # noqa: BLE001 (who serves the connection raises it)
             self._break(error)
         finally:
@@ -140,7 +177,12 @@ class Inbox:
         self._questions[number] = question
         try:
             if self._broken is None and self._connection.state is State.OPEN:
-                self._stream.send(self._connection.send(Kind.IMPORT, name.encode(), ident=number))
+                segments = self._connection.send(Kind.IMPORT, name.encode(), ident=number)
+                try:
+                    self._stream.send(segments)
+                except OSError:
+                    if self.lifeline is None:
+                        raise
                 if helper is not None:
                     helper.call()
                 question.event.wait()
@@ -178,6 +220,14 @@ class Inbox:
             self._poll = select.poll()
             self._poll.register(self._stream.fileno(), select.POLLIN)
         return bool(self._poll.poll(0))
+
+    def _lose(self, error: BaseException) -> bool:
+        """The connection is over; return whether the session goes on."""
+        if self.lifeline is None or self._connection.state is not State.OPEN:
+            self._break(error)
+            return False
+        self.lifeline.lost(error)
+        return True
 
     def _break(self, error: BaseException) -> None:
         """Nothing more is going to be read: fail all that wait."""

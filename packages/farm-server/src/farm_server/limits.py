@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import resource
@@ -13,6 +14,7 @@ from farm_common.stream import physical_memory
 from .cgroup import cgroup_file
 
 __all__ = [
+    "advice",
     "frame_limit",
     "limit_memory",
     "parse_size",
@@ -96,6 +98,20 @@ def restore_descriptors(before: tuple[int, int]) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     except (ValueError, OSError):
         pass
+
+
+def advice(error: OSError) -> str:
+    """An error of a system call that needs room, with what to do about it."""
+    number = error.errno or 0
+    return f"{error}{_ADVICE.get(number, '')}"
+
+
+_ADVICE = {
+    errno.EMFILE: "; a connection takes two: raise the hard limit of open files (ulimit -Hn)",
+    errno.ENFILE: "; raise the machine's limit of open files",
+    errno.EAGAIN: "; raise the limit of processes (ulimit -u, or pids.max of the control group)",
+    errno.ENOMEM: "; the machine has no memory left for a process",
+}
 
 
 def usable_processors() -> int:

@@ -11,11 +11,13 @@ users, so it can answer for workers that are stuck.
                                                 draining, another user
 
 An arrival costs a descriptor. A session costs a process from its birth, so only some may be
-unauthenticated at a time, as in sshd; the others wait for their turn.
+unauthenticated at a time, as in sshd; the others wait for their turn, and `farm_server.crowd` sees
+that it comes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -31,17 +33,21 @@ from typing import Any, Optional
 from farm_common.deadline import Deadline
 from farm_common.errors import IncompatibleVersionError, ProtocolError
 from farm_common.handshake import NEW_SESSION, Refusal
-from farm_common.stream import HANDSHAKE_SECONDS, tune
+from farm_common.peer import is_trusted, peer_name, peer_uid, user_name
+from farm_common.stream import HANDSHAKE_SECONDS, is_silent, tune
 
 from .__about__ import __version__
 from .arrival import Arrival
 from .board import Board, Slot
 from .child import Child
+from .crowd import Crowd
 from .endpoint import Endpoint
 from .exits import Exits, MemoryKills, describe
 from .kills import Kills
+from .limits import advice
+from .orphans import Orphans, said_goodbye
 from .overtime import Overtime
-from .peer import may_connect, peer_name, peer_uid
+from .principal import LOCAL_USER, may_act_for, principal_of
 from .processes import Processes
 from .session import Birth, Closable, Work
 from .settings import Settings
@@ -67,6 +73,8 @@ _REPLACED_SECONDS = 0.5
 _END_SECONDS = 1.0
 #: How long a killed process is waited for: it may hang in the kernel, on a dead file system.
 _STUCK_SECONDS = 3.0
+#: How often to look whether clients' machines are gone.
+_WATCH_SECONDS = 5.0
 #: How often to look for ended processes where no signal tells.
 _TICK = 0.1
 #: How long not to accept when there are no descriptors left.
@@ -122,6 +130,13 @@ class Listener:
         self._memory = MemoryKills()
         self._kills = Kills(self.timers, self._processes)
         self._overtime = Overtime(self.timers, self._kills)
+        self._orphans = Orphans(
+            self.timers,
+            settings.grace,
+            lambda child: self._end(child, _REPLACED_SECONDS),
+            self._reconnect,
+        )
+        self._crowd = Crowd(self.timers, self._kill, self._launch)
         self._arrivals: OrderedDict[Arrival, None] = OrderedDict()
         self._waiting: deque[Arrival] = deque()
         self._held: dict[bytes, list[Arrival]] = {}  # until the session they had is gone
@@ -136,6 +151,8 @@ class Listener:
             self._selector.register(self._hangups, _READ, self._on_hangup)
         for endpoint in self.endpoints:
             self._listen(endpoint)
+        if any(endpoint.address.kind == "tcp" for endpoint in self.endpoints):
+            self._look_for_silence()
 
     # the loop
 
@@ -190,6 +207,7 @@ class Listener:
             self._ignore(endpoint.sock)
             endpoint.close()
         self.endpoints.clear()
+        self._orphans.expire_all()  # their clients cannot come back
         waiting = [*self._waiting, *(arrival for held in self._held.values() for arrival in held)]
         self._waiting.clear()
         self._held.clear()
@@ -283,7 +301,7 @@ class Listener:
                 return
             except OSError as error:
                 # Out of descriptors: to try again at once would be all that this process does.
-                log.error("cannot accept connections: %s", error)
+                log.error("cannot accept connections: %s", advice(error))
                 self._selector.unregister(endpoint.sock)
                 self.timers.after(_PAUSE, lambda: self._resume(endpoint))
                 return
@@ -340,15 +358,17 @@ class Listener:
 
     def _stranger(self, arrival: Arrival) -> Optional[str]:
         """Why the user at the other end may not come in, if so."""
+        settings = self.settings
         local = arrival.sock.family == socket.AF_UNIX
-        if not local and (self.settings.authenticates or self.settings.insecure):
+        if settings.local_users or (not local and (settings.authenticates or settings.insecure)):
             return None
         uid = peer_uid(arrival.sock)
-        if may_connect(uid):
+        if uid is None or is_trusted(uid):
             return None
         return (
-            f"this server serves user {os.geteuid()} only, and you are user {uid}: "
-            "start a server of your own, or have this one started with auth="
+            f"this server serves user {user_name(os.geteuid())} only, and you are user "
+            f"{user_name(uid)}: start a server of your own, or have this one started with "
+            "--tls, or with --allow-local-users"
         )
 
     def _refuse(self, arrival: Arrival, refusal: Refusal) -> None:
@@ -395,18 +415,39 @@ class Listener:
         while self._waiting:
             unauthenticated = sum(child.role is None for child in self._children.values())
             if unauthenticated >= UNAUTHENTICATED:
+                self._crowd.make_room(self._children.values())
                 return
-            arrival = self._waiting.popleft()
+            arrival = self._waiting.pop()  # the newest; see `farm_server.crowd`
             assert arrival.preamble is not None
             before = self._children.get(arrival.preamble.session)
-            if before is not None:
-                # Its client came back without it, so nobody wants what it still does.
+            if before is not None and before.resumes(arrival.preamble):
+                self._offer(before, arrival)
+            elif before is not None and not self.settings.authenticates:
+                # Its client came back without it, so nobody wants what it still does. Where one
+                # has to prove who one is, this has to wait for that: see `_admit`.
                 self._held.setdefault(before.session, []).append(arrival)
                 self._end(before, _REPLACED_SECONDS)
             elif len(self._children) >= self.settings.max_connections + UNAUTHENTICATED:
                 self._refuse(arrival, Refusal("busy", _BUSY))
             else:
                 self._start(arrival)
+
+    def _offer(self, child: Child, arrival: Arrival) -> None:
+        """Have a session go on over another connection of its client."""
+        with contextlib.suppress(OSError):
+            tune(arrival.sock)
+        assert arrival.timer is not None
+        arrival.timer.cancel()
+        del self._arrivals[arrival]
+        if not self._orphans.offer(child, arrival):
+            arrival.sock.close()
+
+    def _reconnect(self, child: Child, sock: socket.socket) -> None:
+        """Take note that a session has another socket."""
+        self._unwatch(child)
+        child.sock.close()
+        child.sock = sock
+        self._watch(child)
 
     def _start(self, arrival: Arrival) -> None:
         assert arrival.preamble is not None
@@ -449,20 +490,21 @@ class Listener:
         arrival.timer.cancel()
         del self._arrivals[arrival]
         child = Child(pid, session, arrival.sock, pipe, slot, birth.peer, arrival.began)
+        child.started = self._clock()
+        child.follows = arrival.preamble.session
         self._children[session] = child
         self._selector.register(pipe, _READ, lambda events: self._converse(child, events))
-        if self._hangups is not None:
-            self._hangups.register(child.sock, _RDHUP)
-            self._watched[child.sock.fileno()] = child
+        self._watch(child)
         remaining = arrival.deadline.remaining() or 0.0
         child.timers.append(
             self.timers.after(remaining + _END_SECONDS, lambda: self._check_admitted(child))
         )
 
     def _cannot_start(self, arrival: Arrival, slot: Slot, error: OSError) -> None:
-        log.error("cannot start a session: %s", error)
+        why = advice(error)
+        log.error("cannot start a session: %s", why)
         self._board.give_back(slot)
-        self._refuse(arrival, Refusal("busy", f"the server cannot start a process: {error}"))
+        self._refuse(arrival, Refusal("busy", f"the server cannot start a process: {why}"))
 
     def _foreign(self, own: Arrival, pipe: socket.socket) -> Iterator[Closable]:
         """What is open here and not for a new session."""
@@ -475,6 +517,7 @@ class Listener:
         for child in self._children.values():
             yield child.sock
             yield child.pipe
+            yield from child.offers.values()
         yield self._selector
         if self._hangups is not None:
             yield self._hangups
@@ -519,16 +562,23 @@ class Listener:
             self._kill_tasks(child, request)
         if ask == "watch" and child.role == "work":
             self._overtime.watch(child)
+        if ask == "orphaned" and child.resumable:
+            self._orphan(child, request.get("why"))
+        if ask == "resumed":
+            self._orphans.resumed(child, request)
+        if ask == "refused":
+            self._orphans.refused(child, request)
         if ask == "failed":
             log.info("no session with %s: %s", child.peer, request.get("why"))
         return None
 
     def _kill_tasks(self, child: Child, request: dict[str, Any]) -> None:
-        """Do what a KILL asks for: who knows a session's id may end what runs in it."""
+        """Do what a KILL asks for: who knows a session's id and has its principal may do it."""
         tasks = {}
         for name, spans in request["sessions"].items():
             other = self._children.get(bytes.fromhex(name))
-            if other is not None and other.role == "work":
+            # Another's session is as one that is not there.
+            if other is not None and other.role == "work" and may_act_for(child, other):
                 tasks[other] = spans
 
         def answer(killed: dict[str, int]) -> None:
@@ -542,12 +592,20 @@ class Listener:
         if role == "work":
             if self.draining:
                 return {"refuse": "draining", "message": _DRAINING}
-            if self._sessions() >= self.settings.max_connections:
+            served = sum(c.role == "work" and not c.expired for c in self._children.values())
+            if served >= self.settings.max_connections and not self._orphans.give_way():
                 return {"refuse": "busy", "message": _BUSY}
+            child.resumable = request.get("resumable") is True
         child.role = role
+        child.principal = principal_of(request.get("principal"))
         child.kernel = str(request.get("kernel"))
         child.index = int(request.get("index", -1))
+        if child.principal is not None and child.principal.mechanism != LOCAL_USER:
+            child.peer = f"{child.peer} {child.principal}"
         log.info("process %d serves %s for %s", child.pid, child.peer, child.kernel or role)
+        before = self._children.get(child.follows)
+        if before is not None and role == "work" and may_act_for(child, before):
+            self._end(before, _REPLACED_SECONDS)
         self._launch()
         return {"admitted": True}
 
@@ -560,11 +618,42 @@ class Listener:
         assert self._hangups is not None
         for descriptor, _events in self._hangups.poll(0):
             child = self._watched.pop(descriptor, None)
-            if child is not None:
-                self._hangups.unregister(descriptor)
+            if child is None:
+                continue
+            self._hangups.unregister(descriptor)
+            if child.resumable and not child.ending and not said_goodbye(child.sock):
+                self._orphan(child)
+            else:
                 child.timers.append(
                     self.timers.after(_HANGUP_SECONDS, lambda child=child: self._kill(child))  # type: ignore[misc]
                 )
+
+    def _look_for_silence(self) -> None:
+        """Cut the connections to machines that are gone, so that sessions find out."""
+        for child in self._children.values():
+            if is_silent(child.sock):
+                log.info("%s does not acknowledge what it is sent", child.peer)
+                with contextlib.suppress(OSError):
+                    child.sock.shutdown(socket.SHUT_RDWR)
+        self.timers.after(_WATCH_SECONDS, self._look_for_silence)
+
+    def _orphan(self, child: Child, why: object = "the client hung up") -> None:
+        """Let a session go on without a connection, if its client can come back."""
+        self._orphans.add(child, why)
+        if self.draining:
+            self._orphans.expire_all()
+
+    def _watch(self, child: Child) -> None:
+        """Wait for the end of a session's connection."""
+        if self._hangups is not None:
+            self._hangups.register(child.sock, _RDHUP)
+            self._watched[child.sock.fileno()] = child
+
+    def _unwatch(self, child: Child) -> None:
+        descriptor = child.sock.fileno()
+        if self._watched.pop(descriptor, None) is not None and self._hangups is not None:
+            # Explicitly: what a task started may have the socket, and epoll would keep it too.
+            self._hangups.unregister(descriptor)
 
     def _end(self, child: Child, seconds: float) -> None:
         """Tell a session to end, and see that it does."""
@@ -602,6 +691,8 @@ class Listener:
         child.ended = True
         if ending["signal"] != "SIGKILL":
             ending["memory"] = None
+        if child.expired:
+            ending["expired"] = True
         self.exits.record(child.session, ending)
         self._on_hangup(0)
         left = self._hangups is not None and child.sock.fileno() not in self._watched
@@ -617,17 +708,15 @@ class Listener:
         self._release(child)
         self._board.give_back(child.slot)
         for arrival in self._held.pop(child.session, ()):
-            self._waiting.appendleft(arrival)
+            self._waiting.append(arrival)
         self._launch()
         self._check_drained()
 
     def _release(self, child: Child) -> None:
         for timer in child.timers:
             timer.cancel()
-        descriptor = child.sock.fileno()
-        if self._watched.pop(descriptor, None) is not None and self._hangups is not None:
-            # Explicitly: what a task started may have the socket, and epoll would keep it too.
-            self._hangups.unregister(descriptor)
+        self._orphans.remove(child)
+        self._unwatch(child)
         self._ignore(child.pipe)
         child.pipe.close()
         try:

@@ -47,14 +47,16 @@ class Monitor(threading.Thread):
         self.idle = False
         self._worker = worker
         self._inbox = inbox
+        self._lifeline = inbox.lifeline
         self._listening = False  # for what can be read, besides the end
-        self._gone = False  # the client
+        self._gone = False  # the client, and nobody watches for its end any more
+        self._found = False  # it is back
         self._asleep = False
         self._parent = parent.fileno()
         self._client = stream.fileno()
         self._bell, self._ring = map(raise_descriptor, os.pipe())
         self._poll = select.poll()
-        self._poll.register(self._parent, _HANGUP)
+        self._poll.register(self._parent, _HANGUP | (select.POLLIN if self._lifeline else 0))
         self._poll.register(self._client, _HANGUP)
         self._poll.register(self._bell, select.POLLIN)
         for descriptor in output.descriptors:
@@ -69,6 +71,11 @@ class Monitor(threading.Thread):
 
     def call(self) -> None:
         """Say that somebody waits for an answer of the client."""
+        os.write(self._ring, b"!")
+
+    def watch_again(self) -> None:
+        """Say that there is a connection again, on the descriptor of the last."""
+        self._found = True
         os.write(self._ring, b"!")
 
     def run(self) -> None:
@@ -89,6 +96,12 @@ class Monitor(threading.Thread):
                     os.read(self._bell, 64)
                 elif descriptor == self._client and events == select.POLLIN:
                     self._inbox.help()
+                elif descriptor == self._parent and events == select.POLLIN and self._lifeline:
+                    if not self._lifeline.collect():
+                        os._exit(1)
+                elif descriptor == self._client and self._lifeline:
+                    self._poll.unregister(descriptor)
+                    self._gone = True
                 elif descriptor in (self._parent, self._client):
                     if self._worker.running or descriptor == self._parent:
                         os._exit(1)  # nobody wants the result of what runs
@@ -99,7 +112,21 @@ class Monitor(threading.Thread):
             if self._asleep:
                 self._asleep = False
                 idle_ticks = 0
+            if self._lifeline and (self._gone or self._found):
+                self._look_for_client()
             self._worker.flush_stale()
+
+    def _look_for_client(self) -> None:
+        """Find out whether the client went for good, was lost, or is back."""
+        if self._found:
+            self._found = False
+            if self._gone:
+                self._gone = self._listening = False
+                self._poll.register(self._client, _HANGUP)
+        if self._gone and self._worker.running:
+            self._inbox.exhaust()  # otherwise the main thread reads
+            if not self._worker.is_open():
+                os._exit(1)  # it said goodbye: nobody wants the result of what runs
 
     def _listen(self, listening: bool) -> None:
         """Wake when the client has sent something, or no longer so."""

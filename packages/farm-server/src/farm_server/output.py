@@ -46,6 +46,8 @@ class Output:
     def __init__(self, where: str) -> None:
         #: The descriptors that `collect` reads, for the monitor to watch.
         self.descriptors: tuple[int, ...] = ()
+        #: Whether nothing can be taken in for now: what is printed is dropped, and counted.
+        self.stalled = False
         self._numbers: dict[int, int] = {}
         self._pieces: deque[tuple[int, int, bytes]] = deque()  # stream, dropped before, bytes
         self._lock = threading.Lock()
@@ -84,7 +86,7 @@ class Output:
             now = monotonic()
             self._budget = min(_BURST, self._budget + (now - self._refilled) * _RATE)
             self._refilled = now
-            if len(data) > self._budget:
+            if len(data) > self._budget or self.stalled:
                 self._dropped[number] += len(data)
             else:
                 self._budget -= len(data)

@@ -14,7 +14,7 @@ from farm_common.address import AddressLike
 from farm_common.logs import log_to_stderr
 from farm_common.security import Authenticator
 
-from .settings import MAX_CONNECTIONS, Settings, make_settings
+from .settings import GRACE, MAX_CONNECTIONS, Settings, make_settings
 
 if TYPE_CHECKING:
     from .background import Background
@@ -80,11 +80,13 @@ def start_server(
     background: bool = False,
     name: Optional[str] = None,
     workers: Optional[int] = None,
-    auth: Optional[Authenticator] = None,
+    auth: Union[Authenticator, Sequence[Authenticator], None] = None,
     insecure: bool = False,
     tags: Iterable[str] = (),
     max_connections: int = MAX_CONNECTIONS,
     memory_limit: Union[int, str, None] = None,
+    grace: float = GRACE,
+    allow_local_users: bool = False,
     log_level: Optional[str] = None,
 ) -> Server:
     """Start a server.
@@ -98,17 +100,23 @@ def start_server(
         name: What it calls itself; the host's name if not given.
         workers: How many connections it asks a kernel for; the processors it may use if not
             given; never more than `max_connections`.
-        auth: How clients prove who they are.
+        auth: How clients prove who they are, for example a `farm_common.TLSAuth`; of several
+            mechanisms each client uses its own.
         insecure: Listen even where others can connect without authentication.
         tags: Labels for tasks to ask for.
         max_connections: How many connections it serves at once.
         memory_limit: What each worker may allocate: bytes, or a text such as ``"2G"``.
+        grace: For how many seconds a worker whose client's connection is lost goes on and keeps
+            its results for it; with 0 it ends at once.
+        allow_local_users: Let every user of this machine connect, and so run any code as this
+            one, where no authentication is asked for.
         log_level: Log to stderr from this level on, for example ``"info"``. If not given the
             program's own configuration of `logging` holds; a background server logs warnings.
 
     Raises:
         AddressError: An address cannot be understood.
         UnsupportedError: Others could execute code here; says what to do instead.
+        AuthError: `auth` could let nobody in, for want of a key for example.
         OSError: An address is in use, unknown, or not ours to use.
         ValueError: A number is out of its range.
     """
@@ -125,6 +133,8 @@ def start_server(
         tags=tags,
         max_connections=max_connections,
         memory_limit=memory_limit,
+        grace=grace,
+        allow_local_users=allow_local_users,
     )
     if background:
         from .background import Background
@@ -168,8 +178,13 @@ def serve(
             "one of them holds: use start_server(..., background=True)",
             others,
         )
+    for auth in settings.auths:
+        auth.prepare_server()
     endpoints = open_endpoints(
-        settings.addresses, authenticates=settings.authenticates, insecure=settings.insecure
+        settings.addresses,
+        authenticates=settings.authenticates,
+        insecure=settings.insecure,
+        local_users=settings.local_users,
     )
     before = raise_descriptors()
     try:

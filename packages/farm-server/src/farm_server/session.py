@@ -6,7 +6,8 @@ and the parent, does the handshake, asks the parent to be admitted, and then ser
 
 To the parent it talks in lines of JSON over a socket pair. A request is answered by one line::
 
-    {"ask": "admit", "role": ..., "kernel": ..., "index": ..., "peer": ...}
+    {"ask": "admit", "role": ..., "kernel": ..., "index": ..., "peer": ..., "resumable": ...,
+     "principal": [mechanism, name] or null}
         {"admitted": true}  or  {"refuse": "busy" | "draining" | "role", "message": ...}
     {"ask": "status"}                   what STATUS_REPLY holds
     {"ask": "drain"}                    {"connections": how many for work there are}
@@ -14,6 +15,13 @@ To the parent it talks in lines of JSON over a socket pair. A request is answere
                                         {"tasks": ...}, as KILL and KILLED have them
     {"ask": "watch"}                    no answer: tasks come whose time is limited
     {"ask": "failed", "why": ...}       no answer: the process is about to end
+    {"ask": "orphaned", "why": ...}     no answer: the connection is lost, the session goes on
+    {"ask": "resumed", "number": ...}   no answer: it has the connection of that number
+    {"ask": "refused", "number": ..., "why": ...}   no answer: it does not want that one
+
+By itself the parent says only one thing, together with the socket in question::
+
+    {"resume": the number of a connection, "start": what was read from it, in hexadecimal}
 
 The parent closes its end to say that the session must end; so does its death.
 """
@@ -27,19 +35,24 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from farm_common.deadline import Deadline
-from farm_common.errors import FarmError
-from farm_common.handshake import ClientHello, Refusal, ServerHello
-from farm_common.interpreter import hello_fields
-from farm_common.stream import Stream, server_handshake
+from farm_common.errors import AuthError, FarmError, ProtocolError
+from farm_common.handshake import ClientHello, Preamble, Refusal, ServerHello
+from farm_common.interpreter import FEATURES, hello_fields
+from farm_common.resumption import FEATURE as RESUME
+from farm_common.security import Layer, PeerIdentity
+from farm_common.stream import HANDSHAKE_SECONDS, Stream, server_handshake
 
 from . import control
 from .board import Slot
 from .descriptors import raise_descriptor
 from .exits import Ending
+from .lifeline import Lifeline
 from .limits import frame_limit, limit_memory, restore_descriptors
+from .principal import principal
 from .settings import Settings
 from .signals import HANDLED
 
@@ -48,7 +61,7 @@ __all__ = ["Birth", "Closable", "Work", "ask", "live", "tell"]
 log = logging.getLogger("farm.server")
 
 #: Executes the tasks of a connection until its client leaves; `farm_server.worker.run`.
-Work = Callable[[Stream, ClientHello, Slot, socket.socket], None]
+Work = Callable[[Stream, ClientHello, Slot, socket.socket, Optional[Lifeline]], None]
 
 #: How long the parent may take to answer: it may be forking hundreds of other sessions.
 _PARENT_SECONDS = 30.0
@@ -113,9 +126,8 @@ def live(birth: Birth, foreign: Iterable[Closable]) -> None:
         try:
             sys.stdout.flush()
             sys.stderr.flush()
-        except (OSError, ValueError, AttributeError):
-            pass  # closed by a task, or absent
-        os._exit(status)
+        finally:  # they may be closed, or something of a task's own, which may raise anything
+            os._exit(status)
 
 
 def _live(birth: Birth, foreign: Iterable[Closable]) -> int:
@@ -123,14 +135,18 @@ def _live(birth: Birth, foreign: Iterable[Closable]) -> int:
     limit = frame_limit(birth.settings.memory_limit)
     if birth.settings.memory_limit is not None:
         limit_memory(birth.settings.memory_limit)
+    identity = _Identity()
+    identities: list[Optional[PeerIdentity]] = []
     try:
         stream, client = server_handshake(
             birth.sock,
             birth.start,
             birth.settings.auths,
-            lambda hello, _: _greet(birth, hello, limit),
+            lambda hello, _: identity.keep(_greet(birth, hello, limit, identities[0])),
             birth.deadline,
             limit,
+            meet=identities.append,
+            check=identity.check,
         )
     except (FarmError, OSError, EOFError) as error:
         tell(birth.parent, {"ask": "failed", "why": str(error) or type(error).__name__})
@@ -142,13 +158,78 @@ def _live(birth: Birth, foreign: Iterable[Closable]) -> int:
         )
         return 0
     birth.slot.words[Slot.STATE] = Slot.WORK
+    lifeline: Optional[Lifeline] = None
+    if _resumable(birth.settings, client):
+        stream.outlive()
+        lifeline = Lifeline(
+            stream,
+            birth.parent,
+            lambda sock, start, take_over: _return(birth, identity, sock, start, take_over),
+            lambda message: tell(birth.parent, message),
+        )
     try:
-        birth.work(stream, client, birth.slot, birth.parent)
+        birth.work(stream, client, birth.slot, birth.parent, lifeline)
     except (FarmError, OSError, EOFError) as error:
         log.warning("the session of %s broke: %s", birth.peer, error)
         return 1
     stream.close()
     return 0
+
+
+class _Identity:
+    """What a session's two sides are, and must be again when the client comes back."""
+
+    def __init__(self) -> None:
+        self.hello: Optional[ServerHello] = None
+        self._client: Optional[tuple[str, Optional[str]]] = None
+
+    def keep(self, answer: Union[ServerHello, Refusal]) -> Union[ServerHello, Refusal]:
+        """Take note of what the server says of itself."""
+        if isinstance(answer, ServerHello):
+            self.hello = answer
+        return answer
+
+    def check(self, mechanism: str, layer: Layer) -> None:
+        """Take note of who the client is, or raise `AuthError` if it was another before."""
+        client = mechanism, layer.peer
+        if self._client is None:
+            self._client = client
+        elif client != self._client:
+            raise AuthError("the session that you want to go on with is not yours")
+
+
+def _resumable(settings: Settings, client: ClientHello) -> bool:
+    return settings.grace > 0 and client.role == "work" and RESUME in client.features
+
+
+def _return(
+    birth: Birth,
+    identity: _Identity,
+    sock: socket.socket,
+    start: bytes,
+    take_over: Callable[[ClientHello], int],
+) -> Stream:
+    """Greet a client that comes back; see `lifeline`."""
+    hello = identity.hello
+    assert hello is not None
+
+    def greet(client: ClientHello, _: Preamble) -> Union[ServerHello, Refusal]:
+        try:
+            return replace(hello, lost=None, received=take_over(client))
+        except ProtocolError as error:
+            return Refusal("session", f"the session cannot go on: {error}")
+
+    stream, _ = server_handshake(
+        sock,
+        start,
+        birth.settings.auths,
+        greet,
+        Deadline(HANDSHAKE_SECONDS),
+        hello.frame_limit,
+        session=birth.session,
+        check=identity.check,
+    )
+    return stream
 
 
 def _leave_home(birth: Birth, foreign: Iterable[Closable]) -> Birth:
@@ -179,7 +260,9 @@ def _raised(sock: socket.socket) -> socket.socket:
     return socket.socket(family, kind, fileno=raise_descriptor(sock.detach()))
 
 
-def _greet(birth: Birth, client: ClientHello, limit: int) -> Union[ServerHello, Refusal]:
+def _greet(
+    birth: Birth, client: ClientHello, limit: int, peer: Optional[PeerIdentity]
+) -> Union[ServerHello, Refusal]:
     if client.role not in ("work", "control"):
         return Refusal("role", f"this server knows the roles work and control, not {client.role!r}")
     answer = ask(
@@ -190,13 +273,19 @@ def _greet(birth: Birth, client: ClientHello, limit: int) -> Union[ServerHello, 
             "kernel": client.name,
             "index": client.index,
             "peer": birth.peer,
+            "resumable": _resumable(birth.settings, client),
+            "principal": principal(birth.sock, peer),
         },
     )
     if "refuse" in answer:
         return Refusal(answer["refuse"], answer["message"])
     settings = birth.settings
+    fields = hello_fields(limit)
+    if settings.grace > 0:
+        fields["features"] = (*FEATURES, RESUME)
     return ServerHello(
-        **hello_fields(limit),
+        **fields,
+        grace=round(settings.grace * 1000),
         server=birth.server,
         name=settings.name,
         host=socket.gethostname(),

@@ -12,9 +12,13 @@ from farm_common.security import Authenticator, NoAuth
 
 from .limits import usable_processors
 
-__all__ = ["MAX_CONNECTIONS", "Settings", "make_settings"]
+__all__ = ["GRACE", "MAX_CONNECTIONS", "Settings", "make_settings"]
 
 MAX_CONNECTIONS = 1000
+
+#: For how many seconds sessions go on without a connection.
+GRACE = 60.0
+_LONGEST_GRACE = 1_000_000
 
 
 class Settings(NamedTuple):
@@ -29,6 +33,8 @@ class Settings(NamedTuple):
         tags: Its labels.
         max_connections: How many sessions it serves at once.
         memory_limit: What each worker may allocate, in bytes.
+        grace: For how many seconds a session goes on without a connection; 0: it ends at once.
+        local_users: Whether every user of this machine may connect.
     """
 
     addresses: tuple[Address, ...]
@@ -39,6 +45,8 @@ class Settings(NamedTuple):
     tags: tuple[str, ...] = ()
     max_connections: int = MAX_CONNECTIONS
     memory_limit: Optional[int] = None
+    grace: float = GRACE
+    local_users: bool = False
 
     @property
     def authenticates(self) -> bool:
@@ -64,6 +72,8 @@ def make_settings(
     tags: Iterable[str] = (),
     max_connections: int = MAX_CONNECTIONS,
     memory_limit: Optional[int] = None,
+    grace: float = GRACE,
+    allow_local_users: bool = False,
 ) -> Settings:
     """Check what the user gave and fill in what was left out; see `start_server`.
 
@@ -75,12 +85,19 @@ def make_settings(
     for what, number in (("workers", workers), ("max_connections", max_connections)):
         if number is not None and number < 1:
             raise ValueError(f"{what}={number} is not above 0")
+    if not 0 <= grace <= _LONGEST_GRACE:
+        raise ValueError(f"grace={grace} is not a number of seconds from 0 to {_LONGEST_GRACE}")
     if auth is None:
         auths: tuple[Authenticator, ...] = (NoAuth(),)
     elif isinstance(auth, Authenticator):
         auths = (auth,)
     else:
         auths = tuple(auth)
+        if not auths:
+            raise ValueError("auth= is an empty list, and nobody could connect: leave it out")
+    names = [one.name for one in auths]
+    if len(set(names)) < len(names):
+        raise ValueError(f"auth= has two mechanisms of one name: {', '.join(names)}")
     return Settings(
         addresses=parsed,
         name=socket.gethostname() if name is None else name,
@@ -90,6 +107,8 @@ def make_settings(
         tags=(tags,) if isinstance(tags, str) else tuple(tags),
         max_connections=max_connections,
         memory_limit=memory_limit,
+        grace=grace,
+        local_users=allow_local_users,
     )
 
 
@@ -108,5 +127,10 @@ def _addresses(given: Union[AddressLike, Iterable[AddressLike]]) -> tuple[Addres
             raise AddressError(
                 f"a server cannot listen on {str(address)!r}: "
                 "give host:port or unix:///absolute/path"
+            )
+        if "user" in address.options:
+            raise AddressError(
+                f"user= in {str(address)!r} is for clients, who say by it whose server they "
+                "trust; whom a server trusts, --allow and --allow-local-users say"
             )
     return parsed

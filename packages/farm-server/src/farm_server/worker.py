@@ -35,6 +35,7 @@ from farm_common.frames import (
 )
 from farm_common.handshake import ClientHello, decode_json
 from farm_common.interpreter import hello_fields, shares_bytecode
+from farm_common.memory import note
 from farm_common.parts import pack_failures_by, time_calls_by
 from farm_common.place import enter_worker
 from farm_common.security import PlainLayer
@@ -61,6 +62,7 @@ from .board import Slot
 from .importer import Importer
 from .inbox import Inbox
 from .interrupter import Interrupter, perform, perform_with
+from .lifeline import Lifeline
 from .monitor import Monitor
 from .output import Output
 from .session import tell
@@ -98,7 +100,13 @@ _LONGEST = 1 << 62
 _LOADING = 60_000_000_000
 
 
-def run(stream: Stream, client: ClientHello, slot: Slot, parent: socket.socket) -> None:
+def run(
+    stream: Stream,
+    client: ClientHello,
+    slot: Slot,
+    parent: socket.socket,
+    lifeline: Optional[Lifeline] = None,
+) -> None:
     """Serve a client until it says goodbye or is gone.
 
     Args:
@@ -106,11 +114,12 @@ def run(stream: Stream, client: ClientHello, slot: Slot, parent: socket.socket) 
         client: What the client said of itself.
         slot: Where to write what is being done, for the parent to see.
         parent: The socket whose other end the parent holds; it closes when the parent ends.
+        lifeline: Brings the client back, if the session can go on without a connection.
     """
     enter_worker(client.index)
     worker = Worker(stream, client, slot.words, Output(client.output))
     worker.slot = slot
-    worker.watch(parent)
+    worker.watch(parent, lifeline)
     pack_failures_by(worker.pack_error)
     time_calls_by(worker.timekeeper)
     if "modules" in client.features:
@@ -178,6 +187,8 @@ class Worker:
         self._output = output
         self._functions: dict[bytes, _Function] = {}
         self._inbox = Inbox(stream)
+        self._lifeline: Optional[Lifeline] = None
+        self._loose = False  # whether what was sent may still be needed as it was
         self._importer: Optional[Importer] = None
         self._shared = SharedStore()
         self._shared.activate()
@@ -202,8 +213,9 @@ class Worker:
 
     # the main thread
 
-    def watch(self, parent: socket.socket) -> None:
+    def watch(self, parent: socket.socket, lifeline: Optional[Lifeline] = None) -> None:
         """Be looked after by the monitor thread and the parent."""
+        self._lifeline = self._inbox.lifeline = lifeline
         class_table.at_worker = True  # this process has no other client
         self._parent = parent
         self._interrupter.install()
@@ -211,6 +223,8 @@ class Worker:
         os.register_at_fork(after_in_child=self._forget)
         self._monitor = Monitor(self, self._stream, self._inbox, parent, self._output)
         self._inbox.helper = self._monitor
+        if lifeline is not None:
+            lifeline.attach(self._inbox, self._monitor.watch_again)
         self._monitor.start()
 
     def share_modules(self, client: ClientHello) -> Importer:
@@ -225,7 +239,7 @@ class Worker:
         Raises:
             ProtocolError: The client broke the protocol.
         """
-        while self._is_open():
+        while self.is_open():
             self.flush()
             monitor = self._monitor
             if monitor is not None:
@@ -239,7 +253,7 @@ class Worker:
                 self._lock.acquire()
                 if monitor is not None:
                     monitor.wake()
-            if not self._is_open():
+            if not self.is_open():
                 return  # goodbye: nobody wants the results of what came with it
             while happenings:
                 self.handle(happenings.pop(0))  # kept nowhere: its memory is received into again
@@ -249,7 +263,8 @@ class Worker:
         """Whether a task is being executed; for the monitor."""
         return bool(self._words[_TASK])
 
-    def _is_open(self) -> bool:
+    def is_open(self) -> bool:
+        """Whether the client has not said goodbye; for the monitor."""
         return self._connection.state is State.OPEN
 
     def handle(self, happening: Happening) -> None:
@@ -335,7 +350,7 @@ class Worker:
                 values.append(value)
                 self._elapsed += ended - started
             else:
-                self._give(ident, value, ended - started)
+                self._give(ident, value, ended - started, len(batch))
             value = None  # it may be large, and the next may need its room
             ident += 1
             started = ended
@@ -368,6 +383,8 @@ class Worker:
 
     def _decode(self, frame: Frame) -> tuple[_Function, Any]:
         """The function of a TASK frame, and pairs of arguments and keyword arguments."""
+        if self._loose:
+            self._secure()
         body = frame.body
         if len(body) > _COPY:
             body = memoryview(body)
@@ -436,8 +453,8 @@ class Worker:
 
     # results
 
-    def _give(self, ident: int, value: Any, duration: int) -> None:
-        """Gather a result that may change once another task runs: pack it now."""
+    def _give(self, ident: int, value: Any, duration: int, count: int) -> None:
+        """Gather a frame's result that may change once another task runs: pack it now."""
         try:
             parcel = pack(value, self._protocol, "the result", self._same_bytecode)
             body, buffers, bytecode = parcel.body, parcel.buffers, parcel.bytecode
@@ -466,6 +483,21 @@ class Worker:
         )
         if buffers:
             self.flush()  # while they are as the task returned them
+            self._loose = self._lifeline is not None
+            if self._loose and count > 1:
+                self._secure()
+        note(size)
+
+    def _secure(self) -> None:
+        """Let tasks change again what others have returned: it may have to be sent once more."""
+        self._loose = False
+        assert self._lifeline is not None
+        resumption = self._lifeline.resumption
+        if resumption.loose:
+            self._inbox.glance()  # perhaps the client has it
+            if resumption.loose:
+                with self._inbox.reading:
+                    self._stream.secure()
 
     def _fail(self, ident: int, count: int, error: BaseException, duration: int, skip: int) -> None:
         body, bytecode = self.pack_error(error, skip)
@@ -535,6 +567,9 @@ class Worker:
         if self._output is not None and self._output.descriptors:
             # What a task printed precedes its result.
             self._segments[:0] = self._output.take(self._connection, self._ident, during)
+        lifeline = self._lifeline
+        if lifeline is not None and lifeline.resumption.owing:
+            self._segments += self._stream.acknowledgement()
         if self._segments:
             segments, self._segments = self._segments, []
             words = self._words
@@ -544,12 +579,17 @@ class Worker:
                 self._stream.send(segments)
             except OSError:
                 pass  # the client is gone, which reading will tell
+            if lifeline is not None and self._stream.suspended and not during and lifeline.full:
+                lifeline.wait()
             if not during:
                 words[_STATE] = Slot.WORK
 
     def flush_stale(self) -> None:
         """Send what has been waiting; for the monitor, while the main thread is in a task."""
-        waiting = self._output is not None and self._output.waiting
+        output = self._output
+        if output is not None and self._lifeline is not None:
+            output.stalled = self._lifeline.full
+        waiting = output is not None and output.waiting and not output.stalled
         if (waiting or self._values or self._segments) and self._lock.acquire(False):
             try:
                 self.flush(during=True)

@@ -6,13 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from typing import Optional
 
-from farm_common.address import UNIX_PATH_LIMIT, Address
+from farm_common.address import Address
 from farm_common.deadline import Deadline
 from farm_common.errors import KernelCreationError
+from farm_common.folder import private_folder
 
 from ..origin import find_module, is_installed, is_standard
 
@@ -71,11 +71,7 @@ class LocalServer:
         return Address("unix", path=os.path.join(self._directory or "", "socket"))
 
     def _launch(self, deadline: Deadline) -> None:
-        # The default place may have a long path, and a socket's path must be short.
-        place = tempfile.gettempdir()
-        if len(place) > UNIX_PATH_LIMIT // 2:
-            place = os.path.join(os.sep, "tmp")
-        self._directory = tempfile.mkdtemp(prefix="farm-", dir=place)  # mode 0700
+        self._directory = private_folder()
         command = [self._python, "-c", _RUN, str(self._address())]
         # The kernel closes its links and then ends the server, without waiting in between.
         command += ["--until-stdin-closes", "--log-level", "error"]

@@ -1,7 +1,9 @@
 """Who is at the other end of a connection, as far as the system knows.
 
-On one machine the kernel knows which user opened a socket, and no client can lie about it. That
-is what protects a server without authentication from the machine's other users.
+On one machine the kernel knows which user opened a socket, and nobody can lie about it. That is
+what protects a server without authentication from the machine's other users, and a client from
+another user's program in the place of its server: at a port that was free, or at its own end of a
+tunnel.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import struct
 import sys
 from typing import Optional, Union
 
-__all__ = ["is_loopback", "may_connect", "peer_name", "peer_uid"]
+__all__ = ["is_loopback", "is_trusted", "peer_name", "peer_uid", "user_name"]
 
 _LINUX = sys.platform.startswith("linux")
 
@@ -32,19 +34,32 @@ _ERROR = struct.Struct("=i")
 _UID_OFFSET = _HEADER.size + 64
 
 
-def may_connect(uid: Optional[int]) -> bool:
-    """Whether a user of this machine may use this process: its own user, and root."""
+def is_trusted(uid: Optional[int]) -> bool:
+    """Whether a user of this machine is trusted unasked: this process's own, and root."""
     return uid is None or uid in (0, os.geteuid())
 
 
+def user_name(uid: int) -> str:
+    """A user for people: name and number, or the number alone where it has no name."""
+    import pwd  # takes a file or a server to answer, so only for messages
+
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} ({uid})"
+    except KeyError:
+        return str(uid)
+
+
 def peer_uid(sock: socket.socket) -> Optional[int]:
-    """The user at the other end of an accepted socket.
+    """The user at the other end of a connected socket.
+
+    For TCP, ask once something was received from there: before it accepts the connection, and
+    after it has closed it, a socket belongs to nobody.
 
     Returns:
         None when it is on another machine, or when this system does not tell.
 
     Raises:
-        ConnectionError: It is gone already.
+        ConnectionError: It is gone already, or not there yet.
     """
     if not _LINUX:
         return None
@@ -55,7 +70,7 @@ def peer_uid(sock: socket.socket) -> Optional[int]:
     try:
         own, peer = sock.getsockname(), sock.getpeername()
     except OSError as error:
-        raise ConnectionError(f"the client is gone: {error}") from None
+        raise ConnectionError(f"the peer is gone: {error}") from None
     if not is_loopback(own[0]):
         return None
     return _tcp_uid(sock.family, peer, own)
@@ -109,10 +124,14 @@ def _tcp_uid(
         return None  # forbidden here, or not built into this kernel
     if _HEADER.unpack_from(answer)[1] == _NLMSG_ERROR:
         if -_ERROR.unpack_from(answer, _HEADER.size)[0] == errno.ENOENT:
-            raise ConnectionError("the client is gone")
+            raise ConnectionError("the peer is gone")
         return None
-    uid: int = struct.unpack_from("=I", answer, _UID_OFFSET)[0]
-    return uid
+    uid, inode = struct.unpack_from("=II", answer, _UID_OFFSET)
+    if not inode:
+        # Nobody has this socket open, and then Linux says that it is root's. Whoever sends all
+        # that is wanted and leaves would be taken for root.
+        raise ConnectionError("the peer is gone")
+    return int(uid)
 
 
 def _packed(family: int, host: str) -> bytes:

@@ -3,10 +3,13 @@
 import os
 import socket
 import sys
+import time
 
 import pytest
 
-from farm_server import peer
+from farm_common import peer
+
+FIN_WAIT2 = 5  # Linux's number
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux tells")
 root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
@@ -70,7 +73,7 @@ def test_another_user(family, host):
         os.seteuid(0)
     with client, server:
         assert peer.peer_uid(server) == 12345
-        assert not peer.may_connect(12345)
+        assert not peer.is_trusted(12345)
 
 
 @linux
@@ -81,9 +84,42 @@ def test_a_client_that_left():
         server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         client.close()
-        with pytest.raises(ConnectionError, match="the client is gone"):
+        with pytest.raises(ConnectionError, match="the peer is gone"):
             peer.peer_uid(server)
         assert peer.peer_name(server) == "?"
+
+
+@linux
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_client_that_sent_and_left(wait):
+    """A socket that nobody has open any more is not root's, whatever Linux says."""
+    client, server = pair(socket.AF_INET, "127.0.0.1")
+    with server:
+        client.sendall(b"all that is wanted")
+        client.shutdown(socket.SHUT_WR)
+        deadline = time.monotonic() + 10
+        while wait and client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != FIN_WAIT2:
+            assert time.monotonic() < deadline
+        client.close()
+        with pytest.raises(ConnectionError, match="the peer is gone"):
+            peer.peer_uid(server)
+
+
+@linux
+def test_a_server_that_did_not_accept_yet():
+    """Nor is one that nobody has opened yet."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    with listener, socket.create_connection(listener.getsockname()) as client:
+        with pytest.raises(ConnectionError, match="the peer is gone"):
+            peer.peer_uid(client)
+        with listener.accept()[0]:
+            assert peer.peer_uid(client) == os.geteuid()
+
+
+def test_names_of_users():
+    """For people: with the number, which is all that some have."""
+    assert peer.user_name(0) == "root (0)"
+    assert peer.user_name(4_000_000_000) == "4000000000"
 
 
 @linux
@@ -114,7 +150,7 @@ def test_other_systems(monkeypatch):
 
 
 @pytest.mark.parametrize(("uid", "may"), [(None, True), (0, True), (7, True), (8, False)])
-def test_who_may_connect(monkeypatch, uid, may):
+def test_who_is_trusted(monkeypatch, uid, may):
     """The server's user, root, and who is not known."""
     monkeypatch.setattr(os, "geteuid", lambda: 7)
-    assert peer.may_connect(uid) is may
+    assert peer.is_trusted(uid) is may
