@@ -8,12 +8,22 @@ from pathlib import Path
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 ADDRESS = "127.0.0.1:11111"  # the README's; the test takes any free port
+PROGRAMS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_first_lines():
+    """Squares, whatever the addresses are; those of ssh are tried in test_ssh."""
+    program = PROGRAMS[0].replace('["ssh://node1", "ssh://node2"]', '"local?workers=2"')
+    assert "local" in program
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout == f"{[n * n for n in range(1000)]}\n"
 
 
 def test_the_client_computes_pi_on_the_server(tmp_path):
     """The command starts a server, and the program prints something near pi."""
     command = re.search(r"^    (farm-server 127.*)$", README, re.MULTILINE).group(1)
-    program = re.search(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL).group(1)
+    _, program = PROGRAMS
     assert ADDRESS in command
     assert ADDRESS in program
 

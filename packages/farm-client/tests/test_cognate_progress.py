@@ -101,6 +101,20 @@ def test_an_error(kernel, terminal):
     assert "100%" not in terminal.getvalue()
 
 
+def test_while_a_worker_is_away(kernel, terminal):
+    """The bar says what is going on; at its end nobody is told any more."""
+    bar = progress.make_bar(10)
+    bar.tell(2)
+    assert "reconnecting to 2 workers" in terminal.getvalue()
+    bar.tell(1)
+    assert terminal.getvalue().rstrip().endswith("reconnecting to 1 worker]")
+    bar.tell(0)
+    assert "reconnecting" not in terminal.getvalue().rpartition("\r")[2]
+    bar.close()
+    assert farm.pmap(abs, range(100), progress=True) == list(range(100))
+    assert not kernel._engine.watchers
+
+
 @pytest.mark.parametrize("stream", [io.StringIO, lambda: None, object])
 def test_not_on_a_pipe(kernel, monkeypatch, show, stream):
     """Nothing is written where no terminal is, nor is tqdm imported."""

@@ -98,6 +98,17 @@ def test_while_there_is_no_connection(paper, one, clock, caplog):
     wait_until(lambda: "goes on after" in caplog.text)
 
 
+def test_who_watches_is_told(paper, one):
+    """How many workers are away, when that changes; a progress bar shows it."""
+    told = []
+    one._engine.watchers.add(told.append)
+    paper.shut = True
+    paper.drop()
+    wait_until(lambda: told == [1])
+    paper.shut = False
+    wait_until(lambda: told == [1, 0])
+
+
 def wait_until(condition):
     """Until a thread of the kernel's has made a condition hold."""
     deadline = time.monotonic() + BOUND

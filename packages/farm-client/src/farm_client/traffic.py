@@ -5,6 +5,7 @@ How threads take turns is the matter of `handover`, which task goes where that o
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterable
 from time import perf_counter
@@ -66,6 +67,8 @@ class Traffic(Handover):
         self._links = self._crew.links  # by descriptor
         self._debts: list[Link] = []  # links whose workers are to be told what has arrived
         self._traces: tuple[Trace, ...] = ()
+        #: Who is told how many workers cannot be reached, by the thread for callbacks.
+        self.watchers: set[Callable[[int], None]] = set()
 
     # reading
 
@@ -257,6 +260,7 @@ class Traffic(Handover):
             crew.strand(self._dispatcher)
             self._fill()
             self._notify(None)
+            self._tell_watchers()
             self._start_pump()
         if link.stream.pending:  # what came together with the server's hello
             self._process([(link.descriptor, READ)], None)
@@ -290,6 +294,7 @@ class Traffic(Handover):
         else:
             self._disown(link)
         _log.info("lost %s: %s", link.label, error)
+        self._tell_watchers()
         if not known:
             self._on_loss(link, error)
 
@@ -331,9 +336,16 @@ class Traffic(Handover):
             self._dispatcher.offer(link)
             self._fill()
             self._notify(None)
+            self._tell_watchers()
         if stream.pending:  # what came together with the server's hello
             self._process([(link.descriptor, READ)], None)
         return True
+
+    def _tell_watchers(self) -> None:
+        if self.watchers:
+            away = len(self._crew.absent) + sum(link.away for link in self._links.values())
+            for watcher in tuple(self.watchers):
+                self._callbacks.put(functools.partial(watcher, away))
 
     def _forget(self, link: Link) -> None:
         link.lost = True

@@ -117,6 +117,8 @@ class Call:
         self._more = True
         self._done: deque[Part] = deque()
         self._bar: Optional[Bar] = make_bar(total) if progress and total != 0 else None
+        if self._bar is not None:
+            self._engine.watchers.add(self._bar.tell)
 
     # for the cognate
 
@@ -253,6 +255,7 @@ class Call:
     def finish(self) -> None:
         """All is done that had to be: a bar is full."""
         if self._bar is not None:
+            self._engine.watchers.discard(self._bar.tell)
             self._bar.finish()
 
     def close(self) -> None:
@@ -262,6 +265,7 @@ class Call:
             self.stop()
         self._done.clear()
         if self._bar is not None:
+            self._engine.watchers.discard(self._bar.tell)
             self._bar.close()
 
     def __enter__(self) -> Call:  # noqa: PYI034  (nobody derives from it)

@@ -23,6 +23,11 @@ class Bar:
         """So many elements more are done."""
         self._bar.update(count)
 
+    def tell(self, away: int) -> None:
+        """Say beside the bar for how many workers a connection is being looked for."""
+        text = f"reconnecting to {away} worker{'s' * (away > 1)}" if away else ""
+        self._bar.set_postfix_str(text)
+
     def finish(self) -> None:
         """All is done that had to be: the bar is full."""
         bar = self._bar
