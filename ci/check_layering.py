@@ -39,7 +39,8 @@ IMPURE = {
 }
 MAY_IMPORT_SOCKET = {"farm_common.stream", "farm_common.peer"}
 
-STDLIB = sys.stdlib_module_names
+#: With what later versions than the one that runs this may add, and farm uses there.
+STDLIB = sys.stdlib_module_names | {"annotationlib"}
 
 
 class Import(NamedTuple):

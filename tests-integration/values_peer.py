@@ -47,7 +47,7 @@ def check_all(table, path):
         case = table.VALUES[name]
         try:
             come = unpack(*packed)
-            if not case.check(case.make() if case.here else None, come):
+            if not case.check(case.make() if case.known else None, come):
                 wrong[name] = f"came as {come!r:.200}"
         except Exception as error:
             wrong[name] = f"{type(error).__name__}: {error}"

@@ -2,8 +2,10 @@
 
 FARM_MATRIX=all takes all ordered pairs of the interpreters found, in both modes; otherwise there
 are the pairs of a few interpreters, with source forced where one end is the first of FARM_PYTHONS,
-or both are equal: between others functions go as source in any case. With FARM_MATRIX_WRITE, a file
-of the docs gets the tables.
+or both are equal: between others functions go as source in any case. FARM_MATRIX_PAIRS takes those
+of which one end, at least, is among the names in it. With FARM_MATRIX_WRITE, a file of the docs
+gets the tables: what was run replaces what stands there of the same rows and columns, and the rest
+stays.
 """
 
 import collections
@@ -18,6 +20,7 @@ import pytest
 FOLDER = Path(__file__).parent
 PYTHONS = json.loads(os.environ.get("FARM_PYTHONS", "{}")) or {"this": sys.executable}
 EVERYTHING = os.environ.get("FARM_MATRIX") == "all"
+ENDS = frozenset(os.environ.get("FARM_MATRIX_PAIRS", "").split())
 
 #: How functions travel: as both ends allow, or as source even between equals.
 MODES = {"chosen": {}, "source": {"FARM_SHIPPING": "source"}}
@@ -63,6 +66,8 @@ def all_runs():
     for client in chosen():
         for server in chosen():
             for mode in MODES:
+                if ENDS and ENDS.isdisjoint((client, server)):
+                    continue
                 needless = client != server and first not in (client, server)
                 if EVERYTHING or mode == "chosen" or not needless:
                     yield client, server, mode
@@ -134,10 +139,14 @@ def tabulate():
     return tabulate_
 
 
-def markdown(table):
-    """A table as Markdown, in the order in which it was filled."""
-    rows = tables[table]
-    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+def markdown(table, rows):
+    """A table as Markdown.
+
+    Args:
+        table: Its name.
+        rows: What is in each row, by the cells that head it, and in each column of that.
+    """
+    columns = sorted({column for row in rows.values() for column in row}, key=place)
     headings = [*HEADINGS[table], *columns]
     yield f"| {' | '.join(headings)} |"
     yield "| --- " * len(headings) + "|"
@@ -145,11 +154,31 @@ def markdown(table):
         yield f"| {' | '.join([*row, *(cells.get(column, '') for column in columns)])} |"
 
 
+def place(column):
+    """Where a column stands: interpreters by their versions, the rest by their names."""
+    return (1, *order(column)) if any(part.isdigit() for part in column) else (0, column)
+
+
+def merged(table, text):
+    """What stands in a table, with what was run now in place of what it says of the same."""
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    rows = {}
+    heads = len(HEADINGS[table])
+    for cells in lines[2:]:
+        found = dict(zip(lines[0][heads:], [cell.strip() for cell in cells[heads:]]))
+        rows[tuple(cells[:heads])] = {column: cell for column, cell in found.items() if cell}
+    for row, cells in tables[table].items():
+        rows.setdefault(row, {}).update(cells)
+    if table != "corpus":
+        return rows  # in the order in which they were filled
+    return {row: rows[row] for row in sorted(rows, key=lambda row: [order(name) for name in row])}
+
+
 def pytest_terminal_summary(terminalreporter):
     """Print the tables, and keep them where the docs have them."""
     for table in tables:
         terminalreporter.section(table)
-        for line in markdown(table):
+        for line in markdown(table, tables[table]):
             terminalreporter.write_line(line)
     where = os.environ.get("FARM_MATRIX_WRITE")
     if where and tables:
@@ -157,12 +186,13 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def write(path):
-    """Replace what stands in the docs between the marks of each table."""
+    """Renew what stands in the docs between the marks of each table."""
     text = path.read_text(encoding="utf-8")
     for table in tables:
         begin, end = f"<!-- {table}: written by nox -s matrix -->\n", f"<!-- end of {table} -->"
         before, _, rest = text.partition(begin)
         assert rest, f"{path} has no place for the table {table!r}"
-        _, _, after = rest.partition(end)
-        text = before + begin + "\n" + "\n".join(markdown(table)) + "\n\n" + end + after
+        present, _, after = rest.partition(end)
+        lines = "\n".join(markdown(table, merged(table, present)))
+        text = f"{before}{begin}\n{lines}\n\n{end}{after}"
     path.write_text(text, encoding="utf-8")

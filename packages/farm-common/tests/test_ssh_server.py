@@ -311,6 +311,7 @@ def test_its_end_while_it_starts(make, monkeypatch):
     assert errors == ["ssh://h: the kernel has ended"]
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # that it has threads
 def test_a_forked_child_ends_nothing(make):
     """The server is not its own."""
     one = make()

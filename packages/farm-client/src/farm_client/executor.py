@@ -48,6 +48,12 @@ class OriginalFuture(Future):
             self._exception = error = _original(error)
         return error
 
+    def _get_snapshot(self) -> Any:
+        """As the class has it, which asyncio asks from Python 3.15 on, rather than `exception`."""
+        if self.done() and not self.cancelled():
+            self.exception()
+        return super()._get_snapshot()  # type: ignore[misc]
+
     def _settle(self, state: str = FINISHED) -> Optional[Callable[[], None]]:
         self._open.pop(self, None)
         return super()._settle(state)

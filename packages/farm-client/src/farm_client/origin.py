@@ -89,7 +89,10 @@ def _search(name: str, tail: str, path: Optional[Sequence[str]]) -> Optional[Mod
         find_spec = getattr(finder, "find_spec", None)
         try:
             spec = None if find_spec is None else find_spec(name, path, None)
-        except KeyError:  # a namespace package in one that is not imported
+        except (KeyError, ModuleNotFoundError) as error:
+            # A namespace package in one that is not imported; a KeyError up to Python 3.14.
+            if isinstance(error, ModuleNotFoundError) and error.name != name.rpartition(".")[0]:
+                raise
             spec = _find_folder(name, tail, path or ())
         if isinstance(spec, ModuleSpec):
             return spec

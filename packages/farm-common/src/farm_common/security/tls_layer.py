@@ -225,7 +225,8 @@ class TLSLayer(Layer):
             return f"{peer} does not speak TLS"
         if reason in _OLD or "ALERT_PROTOCOL_VERSION" in reason:
             return f"{peer} does not speak TLS 1.2 or later"
-        if "BAD_RECORD_MAC" in reason:
+        # The latter is what later versions of OpenSSL say of the former.
+        if "BAD_RECORD_MAC" in reason or reason == "RECORD_LAYER_FAILURE":
             return "the connection was tampered with: a TLS record is not what was sent"
         said = reason.lower().replace("_", " ") or str(error)
         return f"TLS with {peer} failed: {said}"

@@ -10,6 +10,7 @@ import ast
 import collections
 import copyreg
 import dataclasses
+import enum
 import functools
 import importlib
 import os
@@ -267,8 +268,10 @@ def _field_kind(kind: Any) -> Any:
 
 def reduce_member(member: Any) -> Any:
     """A member of an enumeration of the standard library; it may be a plain number elsewhere."""
-    kind = type(member)
-    return values.enum_member, (kind.__module__, kind.__qualname__, member.value)
+    kind, value = type(member), member.value
+    while isinstance(value, enum.Enum):  # PyPy makes some of another module's members
+        value = value.value
+    return values.enum_member, (kind.__module__, kind.__qualname__, value)
 
 
 def _syntax_node(node: ast.AST) -> Any:
@@ -307,6 +310,29 @@ def _with(**added: Any) -> Reducer:
 
     def reduce(made: Any) -> Any:
         return copyreg.__newobj__, (type(made),), {**added, **vars(made)}  # type: ignore[attr-defined]
+
+    return reduce
+
+
+class _Suppress:
+    """Stands for ``argparse.SUPPRESS``, a string that argparse knows by its identity."""
+
+    def __reduce__(self) -> Any:
+        return resolve, ("argparse", "SUPPRESS")
+
+
+def _of_argparse(**added: Any) -> Reducer:
+    """As `_with`, for parsers and their parts."""
+
+    def reduce(made: Any) -> Any:
+        suppress = importlib.import_module("argparse").SUPPRESS
+        state = {**added, **vars(made)}
+        for name, value in state.items():
+            if value is suppress:
+                state[name] = _Suppress()
+        if "_cached_formatter" in state:
+            state["_cached_formatter"] = None  # it has the colours of this terminal
+        return copyreg.__newobj__, (type(made),), state  # type: ignore[attr-defined]
 
     return reduce
 
@@ -431,8 +457,10 @@ SUBCLASSES: dict[type, Reducer] = {
 BY_NAME: dict[str, Reducer] = {
     "_ctypes._CData": _c_data,
     "_ctypes.basics._CData": _c_data,
-    "argparse.Action": _with(deprecated=False),
-    "argparse.ArgumentParser": _with(exit_on_error=True, suggest_on_error=False, color=False),
+    "argparse.Action": _of_argparse(deprecated=False),
+    "argparse.ArgumentParser": _of_argparse(
+        exit_on_error=True, suggest_on_error=False, color=False, _cached_formatter=None
+    ),
     "codecs.CodecInfo": _codec,
     "http.cookies.Morsel": _morsel,
     "ipaddress.IPv6Address": _address,

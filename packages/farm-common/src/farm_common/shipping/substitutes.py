@@ -279,6 +279,7 @@ def _frozen_dict() -> type:
 _MAKERS: dict[tuple[str, str], Callable[[], Any]] = {
     ("builtins", "BaseExceptionGroup"): _group("BaseExceptionGroup"),
     ("builtins", "ExceptionGroup"): _group("ExceptionGroup"),
+    ("argparse", "_identity"): lambda: _same,
     ("builtins", "frozendict"): _frozen_dict,
     ("builtins", "sentinel"): _sentinel,
     ("types", "UnionType"): lambda: type(typing.Union[int, str]),
