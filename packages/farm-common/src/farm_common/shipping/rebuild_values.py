@@ -136,10 +136,10 @@ def partial_method(
     cls: Any, function: Any, args: Sequence[Any], keywords: Mapping[str, Any]
 ) -> Any:
     """A `functools.partialmethod`, or an instance of a class that derives from it."""
-    make: Any = functools.partialmethod.__new__
-    made = make(cls, function, *args, **keywords)
-    if "__init__" in vars(functools.partialmethod):  # before Python 3.14
-        functools.partialmethod.__init__(made, function, *args, **keywords)
+    kind: Any = functools.partialmethod
+    made = kind.__new__(cls, function, *args, **keywords)
+    if "__init__" in vars(kind):  # before Python 3.14
+        kind.__init__(made, function, *args, **keywords)
     return made
 
 
