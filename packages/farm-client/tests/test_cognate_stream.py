@@ -96,7 +96,7 @@ class TestIteration:
         got = list(itertools.islice(stream, 5))
         assert 0 not in got
         gates[0].set()
-        assert 0 in itertools.islice(stream, 10_000)
+        assert 0 in stream  # after however many that the other worker is faster with
         stream.close()
 
     def test_nothing_is_read_before_it_is_asked_for(self, kernel):
