@@ -7,10 +7,10 @@ import pytest
 
 from farm_common.deadline import Deadline
 from farm_common.frames import Kind
+from farm_common.greeting import server_handshake
 from farm_common.handshake import Refusal, ServerHello, encode_json
 from farm_common.interpreter import hello_fields
 from farm_common.security import NoAuth
-from farm_common.stream import server_handshake
 
 STATUS = {
     "server": "id",

@@ -14,6 +14,7 @@ import pytest
 import farm_client as farm
 from farm_common.deadline import Deadline
 from farm_common.frames import Flag, Kind
+from farm_common.greeting import server_handshake
 from farm_common.handshake import PREAMBLE_SIZE, Preamble, ServerHello
 from farm_common.interpreter import FEATURES, hello_fields
 from farm_common.kills import KILLED, pack_killed, unpack_kill
@@ -23,7 +24,6 @@ from farm_common.shipping import SharedStore, load_function, pack, pack_exceptio
 from farm_common.shipping.interruptions import pack_interruption
 from farm_common.shipping.modules import unpack_changes, unpack_module
 from farm_common.shipping.shared import _attach  # noqa: F401 (what pickles name)
-from farm_common.stream import server_handshake
 
 BOUND = 20.0
 

@@ -19,21 +19,14 @@ from farm_common.errors import (
     KernelCreationError,
     ProtocolError,
 )
+from farm_common.greeting import HANDSHAKE_SECONDS, Greeting, client_handshake, connect_stream
 from farm_common.handshake import NEW_SESSION, ClientHello
 from farm_common.interpreter import FEATURES, hello_fields
 from farm_common.kills import KILLED, TIMEOUT, Spans
+from farm_common.memory import physical_memory
 from farm_common.resumption import FEATURE as RESUME
 from farm_common.security import Authenticator, NoAuth
-from farm_common.stream import (
-    HANDSHAKE_SECONDS,
-    Greeting,
-    client_handshake,
-    connect,
-    connect_stream,
-    is_silent,
-    physical_memory,
-    unreachable,
-)
+from farm_common.sockets import connect, is_silent, unreachable
 
 from .backoff import backoff
 from .job import Job

@@ -32,9 +32,10 @@ from typing import Any, Optional
 
 from farm_common.deadline import Deadline
 from farm_common.errors import IncompatibleVersionError, ProtocolError
+from farm_common.greeting import HANDSHAKE_SECONDS
 from farm_common.handshake import NEW_SESSION, Refusal
 from farm_common.peer import is_trusted, peer_name, peer_uid, user_name
-from farm_common.stream import HANDSHAKE_SECONDS, is_silent, tune
+from farm_common.sockets import is_silent, tune
 
 from .__about__ import __version__
 from .arrival import Arrival
