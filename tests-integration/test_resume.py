@@ -603,9 +603,9 @@ def until(state):
         time.sleep(0.01)
 
 if sys.argv[1] == "serve":
-    import farm_server.listener as listener
+    import farm_server.children as children
     hasten()
-    listener._WATCH_SECONDS = 0.3
+    children._WATCH_SECONDS = 0.3
     from farm_server.cli import main
     main(["127.0.0.1:0", "--workers", "1", "--log-level", "info"])
 
