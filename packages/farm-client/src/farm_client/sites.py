@@ -26,6 +26,7 @@ from .link import Link
 from .output import Printer
 from .places import is_at
 from .pool import at_once
+from .repair import repair
 from .setup import Setup
 from .site import Site
 
@@ -183,7 +184,10 @@ class Sites:
     def _lost(self, link: Link, error: BaseException) -> None:
         for site in self._all:
             if site.links.get(link.index) is link:
-                site.repair(link, error, self.engine)
+                if isinstance(site, ForeignSite):
+                    site.repair(link, error, self.engine)
+                else:
+                    repair(site, link, error, self.engine)
                 return
         # It is being removed: nobody else takes care of its tasks.
         threading.Thread(
