@@ -128,7 +128,8 @@ def install_everywhere(session: nox.Session) -> dict[str, str]:
 
     Returns:
         What tests-integration is told by FARM_PYTHONS, a JSON object from the name of each
-        interpreter, the default one first, to a Python that has the wheels installed.
+        interpreter, the default one first, to a Python that has the wheels installed; and by
+        FARM_WHEELS, the folder of the wheels.
     """
     session.install(*group("build"), *group("test"))
     home = Path(session.virtualenv.location)
@@ -143,7 +144,7 @@ def install_everywhere(session: nox.Session) -> dict[str, str]:
     for name, python in pythons.items():
         others = (*group("libraries"), *group("certs")) if name == DEFAULT else group("joblib")
         install_wheels(session, python, wheels, "--reinstall", *group("numpy"), *others)
-    return {"FARM_PYTHONS": json.dumps(pythons)}
+    return {"FARM_PYTHONS": json.dumps(pythons), "FARM_WHEELS": str(wheels)}
 
 
 def install_in_roots(session: nox.Session, wheels: Path) -> dict[str, str]:

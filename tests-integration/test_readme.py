@@ -11,6 +11,30 @@ ADDRESS = "127.0.0.1:11111"  # the README's; the test takes any free port
 PROGRAMS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
+def test_what_it_installs_is_here():
+    """Each wheel that it names is a package of this tree, and so is each folder."""
+    packages = Path(__file__).parents[1] / "packages"
+    named = re.findall(r"^    pip install (\S+)", README, re.MULTILINE)
+    assert {*named, "farm-common"} == {path.name for path in packages.iterdir()}
+    (names,) = re.findall(r"`pip install packages/farm-\{(.*?)\}`", README)
+    assert all(
+        (packages / f"farm-{name}" / "pyproject.toml").is_file() for name in names.split(",")
+    )
+
+
+def test_programs_at_the_prompt():
+    """Typed at Python's prompt, the programs are understood: no empty line ends a block early."""
+    for program in PROGRAMS:
+        block = []
+        for line in [*program.splitlines(), ""]:
+            if block and (not line or not line[0].isspace()):
+                compile("\n".join(block) + "\n", "<stdin>", "single")
+                block = []
+            assert block or not line.startswith(" "), line
+            if line:
+                block.append(line)
+
+
 def test_the_first_lines():
     """Squares, whatever the addresses are; those of ssh are tried in test_ssh."""
     program = PROGRAMS[0].replace('["ssh://node1", "ssh://node2"]', '"local?workers=2"')
