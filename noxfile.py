@@ -335,6 +335,13 @@ def crowd(session: nox.Session) -> None:
     do_harm(session, "crowd")
 
 
+@nox.session(python=DEFAULT)
+def picture(session: nox.Session) -> None:
+    """The README's picture, from a run of its programs; port 11111 must be free."""
+    install_packages(session)
+    session.run("python", "ci/make_picture.py")
+
+
 @nox.session(python=False)
 def demo(session: nox.Session) -> None:
     """What the README tells a newcomer to run."""
