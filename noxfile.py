@@ -336,6 +336,17 @@ def crowd(session: nox.Session) -> None:
 
 
 @nox.session(python=DEFAULT)
+def pages(session: nox.Session) -> None:
+    """Every page of the documentation as wide as a phone; of those in posargs, pictures."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        session.skip("there is no Chromium; on Debian: apt-get install chromium")
+    install_packages(session, *group("docs"), *group("pages"))
+    session.run("sphinx-build", "-b", "html", "-W", "-q", "docs", "docs/_build/html")
+    session.run("python", "ci/look_at_pages.py", "docs/_build", chromium, *session.posargs)
+
+
+@nox.session(python=DEFAULT)
 def picture(session: nox.Session) -> None:
     """The README's picture, from a run of its programs; port 11111 must be free."""
     install_packages(session)

@@ -31,7 +31,7 @@ COMMANDS = (
 )
 
 BOUND = 60.0  # seconds until something is taken to hang
-COLUMNS = 84
+COLUMNS = 80
 COLUMN, LINE, MARGIN = 8.43, 19, 16  # pixels
 
 STYLE = """
@@ -110,7 +110,9 @@ def run() -> list[tuple[str, list[tuple[str, str]]]]:
 
 def draw(panes: list[tuple[str, list[tuple[str, str]]]]) -> str:
     """Lines of text, and a frame around those of each terminal."""
-    width = round(COLUMNS * COLUMN + 4 * MARGIN)
+    texts = ["\n".join(pair) for _title, shown in panes for pair in shown]
+    longest = max(len(line) for text in texts for line in text.splitlines()) + len("$ ")
+    width = round(longest * COLUMN + 4 * MARGIN)
     body, top = [], MARGIN // 2
     for title, commands in panes:
         lines = []
@@ -138,7 +140,7 @@ def draw(panes: list[tuple[str, list[tuple[str, str]]]]) -> str:
 
 
 def _(text: str) -> str:
-    return html.escape(text[:COLUMNS], quote=False)
+    return html.escape(text, quote=False)
 
 
 def main() -> None:

@@ -17,7 +17,10 @@ project = "farm"
 author = "the farm developers"
 copyright = "the farm developers"  # noqa: A001 (Sphinx's name)
 
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 extensions = [
+    "diagrams",
+    "tables",
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
@@ -25,6 +28,8 @@ extensions = [
 ]
 exclude_patterns = ["_build", "_generated"]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["farm.css"]
 html_title = "farm"
 
 # In docstrings `name` is a link where the name is documented, and code where it is not.
