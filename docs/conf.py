@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
 
 project = "farm"
 author = "the farm developers"
@@ -54,6 +56,9 @@ INTERNAL = {"Background", "Buffer", "Engine", "Job", "Library", "_Assembly"}
 
 # Every example in the documentation runs; a traceback's body may change, its last line may not.
 doctest_global_setup = "import farm_client as farm"
+
+WHEELS = ("farm_client", "farm_server", "farm_admin", "farm_common")
+logger = logging.getLogger(__name__)
 
 SECTION = re.compile(r"\w+:$")
 attributes: dict[str, list[str]] = {}
@@ -120,6 +125,15 @@ def resolve(
     return None
 
 
+def check_names(app: Sphinx, env: BuildEnvironment) -> None:
+    """Warn of what a wheel exports and no page documents."""
+    known = {name.rpartition(".")[2] for name in env.domains["py"].objects}
+    for wheel in WHEELS:
+        for name in importlib.import_module(wheel).__all__:
+            if name not in known and not name.startswith("__"):
+                logger.warning("%s exports %s, which no page documents", wheel, name)
+
+
 def keep_attribute(
     app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
@@ -141,3 +155,4 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", restore_attribute, priority=600)
     app.connect("builder-inited", write_help)
     app.connect("missing-reference", resolve)
+    app.connect("env-check-consistency", check_names)

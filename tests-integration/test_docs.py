@@ -260,6 +260,16 @@ def test_every_claim_about_security_has_its_test():
     code = "\n".join(path.read_text(encoding="utf-8") for path in places)
     defined = set(re.findall(r"(?:def|class) ([Tt]est\w+)", code))
     assert named <= defined, named - defined
+    files = set(re.findall(r"`(test_\w+\.py)`", table))
+    assert files <= {path.name for path in places}, files
+    sessions = set(re.findall(r"`nox -s (\w+)`", table))
+    noxfile = (root / "noxfile.py").read_text(encoding="utf-8")
+    assert sessions == {"fuzz", "kerberos"}
+    assert all(f"def {session}(" in noxfile for session in sessions)
+    # Each row of the table names what tests its claim.
+    for row in re.findall(r"^\| (?!claim|---)(.*) \|$", table, re.MULTILINE):
+        claim, tests = row.split(" | ")
+        assert re.search(r"`(?:[Tt]est\w+|test_\w+\.py|nox -s \w+)`", tests), claim
 
 
 MPIRUN = [

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+import farm_common.errors
 from farm_common.address import parse_address
 
 ROOT = Path(__file__).parents[1]
@@ -291,3 +292,52 @@ def test_unit():
     check = namespace["Account"]._farm_scope_.__code__.co_consts[1]
     assert check.co_freevars == ("limit",)
     assert "_Account__secret" in check.co_names
+
+
+class TestContributing:
+    """What CONTRIBUTING says of the house."""
+
+    def test_files_are_there(self):
+        """Each file and folder that it names; modules go by the name of their package."""
+        named = set(re.findall(r"`([\w.*-]+/[\w./*{},-]*)`", CONTRIBUTING))
+        named -= {name for name in named if "<" in name or "farm-x" in name}
+        assert len(named) > 40
+        places = [ROOT, *ROOT.glob("packages/*/src")]
+        missing = {name for name in named if not any(any(p.glob(name)) for p in places)}
+        assert missing == set()
+
+    def test_files_of_a_family(self):
+        """Those that are named without a folder are in the one that the recipe begins with."""
+        (recipe,) = re.findall(r"\*\*A cognate\.\*\*(.*?)^2\.", CONTRIBUTING, *FLAGS)
+        folder = ROOT / "packages/farm-client/src/farm_client/cognate"
+        named = re.findall(r"`(\w+\.py)`", recipe)
+        assert len(named) > 10
+        assert all((folder / name).is_file() for name in named)
+
+
+def test_modules_of_pages():
+    """Each module of farm's that a page names is there, and so is what it names in it."""
+    named = set(re.findall(r"`(farm_\w+(?:\.\w+)+)(?:\(\))?`", "\n".join(TEXTS.values())))
+    assert len(named) > 20
+    for name in sorted(named):
+        if name.startswith("farm_gss"):
+            continue  # needs gssapi
+        module, *rest = name.split(".")
+        found = importlib.import_module(module)
+        for part in rest:
+            module = f"{module}.{part}"
+            if not hasattr(found, part):
+                found = importlib.import_module(module)
+            else:
+                found = getattr(found, part)
+
+
+class TestErrors:
+    """The page on errors, by when they are raised."""
+
+    def test_each_is_there(self):
+        """Every class of errors is named by an occasion, but for those that are only bases."""
+        text = TEXTS["docs/reference/errors.md"]
+        occasions = text[text.index("## By when") : text.index("## The classes")]
+        named = set(re.findall(r"\{py:obj\}`(\w+)`", occasions))
+        assert named | {"PtreeError"} == set(farm_common.errors.__all__)
