@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import re
 import subprocess
@@ -134,6 +135,15 @@ def check_names(app: Sphinx, env: BuildEnvironment) -> None:
                 logger.warning("%s exports %s, which no page documents", wheel, name)
 
 
+def skip_internal(
+    app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object
+) -> bool | None:
+    """Leave out methods that a program has no argument for: the kernel calls them with a job."""
+    annotations = getattr(obj, "__annotations__", {}) if inspect.isfunction(obj) else {}
+    said = " ".join(map(str, annotations.values()))
+    return True if re.search(r"\bJob\b", said) else None
+
+
 def keep_attribute(
     app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
@@ -154,5 +164,6 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", keep_attribute, priority=400)
     app.connect("autodoc-process-docstring", restore_attribute, priority=600)
     app.connect("builder-inited", write_help)
+    app.connect("autodoc-skip-member", skip_internal)
     app.connect("missing-reference", resolve)
     app.connect("env-check-consistency", check_names)
