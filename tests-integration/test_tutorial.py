@@ -214,10 +214,12 @@ class TestTutorial:
         """Typed at Python's prompt they print the same."""
         typed = "\n".join(program for title in SECTIONS for program in blocks(title, "{testcode}"))
         expected = "".join(text for title in SECTIONS for text in blocks(title, "{testoutput}"))
-        (reader.home / "typed").write_text(typed, encoding="utf-8")
+        (reader.home / "typed").write_text(f"{typed}\n", encoding="utf-8")
         done = reader.type("python -i < typed")
         assert "Error" not in done.stderr, done.stderr
-        assert done.stdout == expected
+        # PyPy writes its prompts there, too, and nothing but a prompt for the end.
+        lines = re.sub(r"^(?:(?:>{4}|\.{4}) )+", "", done.stdout, flags=re.MULTILINE)
+        assert lines.strip() == expected.strip()
 
     def test_two_servers(self, reader, saved):
         """Its commands start, ask and end two servers, and count.py uses them."""
