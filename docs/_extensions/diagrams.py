@@ -28,8 +28,8 @@ WIDTH = 480  # what a phone shows without making the text too small to read
 LAYER = "the layer is established"
 KINDS = {name: kind for kind, name in NAMES.items()}
 
-# The rows' heights, and a character's width at 12 pixels.
-ROW, LINE, CHARACTER = 30, 16, 7.0
+# A line's height, and a character's width.
+LINE, CHARACTER = 16, 7.0
 
 
 class Drawing:
@@ -53,10 +53,13 @@ class Drawing:
             ' rx="6"/>'
         )
 
+    def under(self, *points: tuple[float, float], kind: str) -> None:
+        """A line below everything that was drawn so far."""
+        self._parts.insert(0, self._polyline(points, kind))
+
     def line(self, *points: tuple[float, float], kind: str = "") -> None:
         """A line, which has a head at its end unless it is of a kind."""
-        path = " ".join(f"{x:g},{y:g}" for x, y in points)
-        self._parts.append(f'<polyline class="{kind or "arrow"}" points="{path}"/>')
+        self._parts.append(self._polyline(points, kind or "arrow"))
         if not kind:
             (x0, y0), (x, y) = points[-2:]
             if x == x0:
@@ -67,6 +70,10 @@ class Drawing:
                 corners = [(x, y), (x - step, y - 4), (x - step, y + 4)]
             head = " ".join(f"{a:g},{b:g}" for a, b in corners)
             self._parts.append(f'<polygon class="head" points="{head}"/>')
+
+    def _polyline(self, points: tuple[tuple[float, float], ...], kind: str) -> str:
+        path = " ".join(f"{x:g},{y:g}" for x, y in points)
+        return f'<polyline class="{kind}" points="{path}"/>'
 
     def node(self) -> nodes.Node:
         """For a page in HTML; elsewhere there is nothing to see but what it is."""
@@ -183,7 +190,6 @@ def draw_journey() -> Drawing:
             drawing.text(x, drawing.y + 4, state.name, anchor, "note")
         states[role] = state
 
-    marks = len(drawing._parts)
     for who, name in noted["conversation"]:
         what = KINDS.get(name, name)
         if what == Kind.FUNCTION:
@@ -212,12 +218,8 @@ def draw_journey() -> Drawing:
             stack("its result is packed", short(stacks["give"][forked:]), Role.SERVER)
         elif what == Kind.RESULT:
             stack("receive_result unpacks it", short(stacks["receive"]), Role.CLIENT)
-    lines = len(drawing._parts)
     for x in (client, server):
-        drawing.line((x, begin), (x, drawing.y), kind="life")
-    # Below everything else.
-    drawing._parts[marks:marks] = drawing._parts[lines:]
-    del drawing._parts[-2:]
+        drawing.under((x, begin), (x, drawing.y), kind="life")
     return drawing
 
 

@@ -23,8 +23,6 @@ BOUND = 60.0
 
 def modules() -> list[str]:
     """Farm's modules on this thread's stack, outermost first."""
-    import sys
-
     found = []
     frame = sys._getframe(1)
     while frame is not None:
