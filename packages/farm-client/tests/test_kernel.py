@@ -6,6 +6,7 @@ import threading
 import pytest
 
 import farm_client as farm
+import farm_client.kernel
 from farm_client.future import Future
 from farm_client.places import list_places
 from farm_common.address import parse_address
@@ -19,6 +20,7 @@ BOUND = 20.0
     [
         ("local", ["local"]),
         (("host", 1), [("host", 1)]),
+        (("host", "1"), [("host", "1")]),
         (["a:1", ("b", 2)], ["a:1", ("b", 2)]),
         (("a:1", "b:2"), ["a:1", "b:2"]),
         ((("a", 1), ("b", 2)), [("a", 1), ("b", 2)]),
@@ -38,6 +40,12 @@ def test_bad_addresses(bad):
         farm.make_kernel(bad)
 
 
+def test_a_port_that_is_a_string():
+    """The error is about the pair, not as if it were two addresses."""
+    with pytest.raises(farm.AddressError, match=r"bad address \('host', '1'\): a tuple must be"):
+        farm.make_kernel(("host", "1"))
+
+
 @pytest.mark.parametrize("bad", ["x", "", None, "Forward"])
 def test_bad_outputs(bad):
     """Named, with what it may be."""
@@ -49,6 +57,8 @@ def test_other_bad_arguments():
     """Likewise."""
     with pytest.raises(TypeError, match="auth is an Authenticator, not 'x'"):
         farm.make_kernel("local", auth="x")
+    with pytest.raises(TypeError, match="a kernel's name is a string, not 5"):
+        farm.make_kernel("local", name=5)
     with pytest.raises(ValueError, match="at least one address"):
         farm.make_kernel([])
 
@@ -157,6 +167,42 @@ def test_after_the_end(connect):
         farm.try_receive_result(channel)
     with pytest.raises(farm.KernelEndedError):
         kernel.broadcast_task(abs, 1)
+
+
+def test_addresses_after_the_end(connect, paper):
+    """None is added, so no worker begins that nobody would end; and none is removed."""
+    kernel = connect()
+    kernel.end()
+    paper.join()
+    begun = len(paper.greeted)
+    with pytest.raises(farm.KernelEndedError, match="'farm-client' has ended"):
+        kernel.add(paper.address, timeout=BOUND)
+    with pytest.raises(farm.KernelEndedError, match="'farm-client' has ended"):
+        kernel.remove(paper.address)
+    assert len(paper.greeted) == begun
+
+
+def test_the_end_while_an_address_is_added(connect, paper, monkeypatch):
+    """The new workers, whom the end did not know of, are left again."""
+    kernel = connect()
+    monkeypatch.setattr(farm_client.kernel, "make_room", lambda count: kernel.end())
+    with pytest.raises(farm.KernelEndedError, match="'farm-client' has ended"):
+        kernel.add(paper.address, timeout=BOUND)
+    work = [client for client, _ in paper.greeted if client.role == "work"]
+    assert len(work) == 4
+    paper.join()
+
+
+def test_what_is_logged(connect, paper, caplog):
+    """Where a kernel's workers are, and its end, for who asks for information."""
+    with caplog.at_level("INFO", "farm.client"):
+        kernel = connect(name="mine")
+        kernel.end()
+        kernel.end()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"kernel 'mine', workers at {paper.address}: 2",
+        "ending the kernel 'mine'",
+    ]
 
 
 def test_the_end_is_said(connect, paper):

@@ -18,6 +18,7 @@ from typing import Any, Callable, Optional, Union
 from farm_common.address import Address
 from farm_common.deadline import Deadline
 from farm_common.errors import (
+    FarmError,
     KernelCreationError,
     KernelEndedError,
     NoKernelError,
@@ -248,6 +249,11 @@ class Kernel:
             self._setup.append(job)
         return results
 
+    def _refuse_ended(self) -> None:
+        """Raise `KernelEndedError` if it has ended."""
+        if self._engine.ended is not None:
+            raise KernelEndedError(self._engine.ended)
+
     def _refuse_foreign(self, what: str) -> None:
         """Raise `UnsupportedError` if any worker belongs to an executor of the user's."""
         for site in self._sites:
@@ -274,10 +280,12 @@ class Kernel:
 
         Raises:
             KernelCreationError: It does not answer in time, or never will.
+            KernelEndedError: The kernel has ended.
             UnsupportedError: It is an executor, and the kernel has tasks to set up its workers.
         """
         limit = _checked(timeout)
         with self._changing:
+            self._refuse_ended()
             site = self._site(parse_place(address))
             if self._setup and isinstance(site, ForeignSite):
                 site.stop()
@@ -293,10 +301,12 @@ class Kernel:
 
         Raises:
             ValueError: The kernel does not use it, or uses nothing else.
+            KernelEndedError: The kernel has ended.
         """
         place = parse_place(address)
         text = type(place).__name__ if isinstance(place, Executor) else str(place)
         with self._changing:
+            self._refuse_ended()
             site = next((site for site in self._sites if is_at(site, place)), None)
             if site is None:
                 raise ValueError(f"the kernel does not use {text}: {', '.join(self.addresses)}")
@@ -325,6 +335,8 @@ class Kernel:
         """
         if wait:
             self._engine.wait(lambda: not self._engine.unfinished)
+        if not self.ended:
+            _log.info("ending the kernel %r", self.name)
         self._engine.end(f"the kernel {self.name!r} has ended")
         for site in self._sites:
             site.stop()
@@ -347,8 +359,12 @@ class Kernel:
         finally:
             self.end()
 
+    def __reduce__(self) -> Any:
+        raise FarmError("a kernel cannot travel: make one in the task, if the task needs one")
+
     def __repr__(self) -> str:
-        state = "ended" if self.ended else f"{self.worker_count} workers"
+        count = self.worker_count
+        state = "ended" if self.ended else f"{count} worker{'s' * (count != 1)}"
         return f"<Kernel {self.name!r} at {', '.join(self.addresses)}: {state}>"
 
     # inside
@@ -391,9 +407,18 @@ class Kernel:
             raise
         self._next_index = start
         self._sites += sites
+        links = [link for site in sites for link in site.links.values()]
+        for number, link in enumerate(links):
+            try:
+                self._engine.add(link, self._replay(link.index))
+            except KernelEndedError:  # meanwhile, and knows nothing of what was begun here
+                for rest in links[number:]:
+                    _part(rest)
+                for site in sites:
+                    site.stop()
+                raise
         for site in sites:
-            for index, link in site.links.items():
-                self._engine.add(link, self._replay(index))
+            _log.info("kernel %r, workers at %s: %d", self.name, site.address, len(site.links))
 
     def _replay(self, index: int) -> list[Job]:
         return [
@@ -479,10 +504,13 @@ def make_kernel(
         AddressError: An address is malformed.
         KernelCreationError: An address did not answer in time; names each, and why.
         AuthError, ProtocolError: A server refused, or is no farm server; at once.
-        ValueError, TypeError: `timeout`, `modules`, `output` or `auth` is not what it may be.
+        ValueError, TypeError: `name`, `timeout`, `modules`, `output` or `auth` is not what it may
+            be.
     """
     if output not in _OUTPUTS:
         raise ValueError(f"output is one of {', '.join(map(repr, _OUTPUTS))}, not {output!r:.100}")
+    if not isinstance(name, str):
+        raise TypeError(f"a kernel's name is a string, not {name!r:.100}")
     if auth is not None and not isinstance(auth, Authenticator):
         raise TypeError(f"auth is an Authenticator, not {auth!r:.100}")
     places = [parse_place(address) for address in list_places(addresses)]

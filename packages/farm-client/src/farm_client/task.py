@@ -48,6 +48,9 @@ class RemoteTask:
             f"@deftask instead of @deftask(local=False)"
         )
 
+    def __repr__(self) -> str:
+        return f"<RemoteTask {getattr(self._function, '__qualname__', repr(self._function))}>"
+
     def __reduce__(self) -> Any:
         # On the worker it is the function itself.
         return _itself, (self._function,)
