@@ -1,4 +1,4 @@
-"""Kernels of a server of paper: addresses, the current one, workers that come, go and die."""
+"""Kernels of a server of paper: how they are made, which is current, workers that come and go."""
 
 import json
 import threading
@@ -6,31 +6,11 @@ import threading
 import pytest
 
 import farm_client as farm
-import farm_client.kernel
+import farm_client.sites
 from farm_client.future import Future
-from farm_client.places import list_places
-from farm_common.address import parse_address
 from farm_common.frames import Kind
 
 BOUND = 20.0
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ("local", ["local"]),
-        (("host", 1), [("host", 1)]),
-        (("host", "1"), [("host", "1")]),
-        (["a:1", ("b", 2)], ["a:1", ("b", 2)]),
-        (("a:1", "b:2"), ["a:1", "b:2"]),
-        ((("a", 1), ("b", 2)), [("a", 1), ("b", 2)]),
-        ((address for address in ("a:1", "b:2")), ["a:1", "b:2"]),
-        (parse_address("a:1"), [parse_address("a:1")]),
-    ],
-)
-def test_one_address_or_many(given, expected):
-    """A pair of a host and a port is one; every other iterable is many."""
-    assert list_places(given) == expected
 
 
 @pytest.mark.parametrize("bad", [3, None, 1.5, "nonsense", ("host", "port"), [""]])
@@ -185,7 +165,7 @@ def test_addresses_after_the_end(connect, paper):
 def test_the_end_while_an_address_is_added(connect, paper, monkeypatch):
     """The new workers, whom the end did not know of, are left again."""
     kernel = connect()
-    monkeypatch.setattr(farm_client.kernel, "make_room", lambda count: kernel.end())
+    monkeypatch.setattr(farm_client.sites, "make_room", lambda count: kernel.end())
     with pytest.raises(farm.KernelEndedError, match="'farm-client' has ended"):
         kernel.add(paper.address, timeout=BOUND)
     work = [client for client, _ in paper.greeted if client.role == "work"]

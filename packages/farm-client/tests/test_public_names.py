@@ -36,6 +36,31 @@ def test_the_package_exports_these_names():
         assert hasattr(farm, name), name
 
 
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        (
+            "farm_client.kernel",
+            """
+            Kernel WorkerInfo broadcast_task cancel_timeout check_kernel current_kernel deftask
+            do_fast_receives end_kernel kernel_name kernel_worker_count kill_tasks make_channel
+            make_kernel receive_result set_kernel submit_task submit_timeout
+            task_categories_running task_category task_options task_priority try_receive_result
+            worker_index
+            """,
+        ),
+        ("farm_client.promise", "chain delay force fulfill future is_fulfilled promise speculate"),
+        ("farm_client.cognate", "Ptree pmap pmap_iter pfind plet pmap_reduce por preduce psort"),
+    ],
+)
+def test_where_the_api_says_that_they_are(module, names):
+    """The modules named over the API's tables have what these name, the very same objects."""
+    found = importlib.import_module(module)
+    for name in names.split():
+        assert name in found.__all__, name
+        assert getattr(found, name) is getattr(farm, name), name
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_each_module_says_what_is_public(name):
     """In an ``__all__`` without unknown names."""

@@ -22,6 +22,7 @@ from farm_common.errors import (
     WorkerLostError,
 )
 from farm_common.logs import set_up_logging
+from farm_common.place import worker_index
 from farm_common.shipping import Shared
 
 from . import joblib as joblib  # not in __all__: `import *` must not hide the real one
@@ -78,7 +79,6 @@ from .kernel import (
     make_kernel,
     set_kernel,
     task_categories_running,
-    worker_index,
 )
 from .options import task_category, task_options, task_priority
 from .promise import (

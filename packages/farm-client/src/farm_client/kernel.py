@@ -1,48 +1,35 @@
-"""Kernels: the set of workers that a program uses."""
+"""Kernels: the sets of workers that a program uses; how one is made, and which is the current one.
+
+What the API's table of kernels names is all here, wherever it is made.
+"""
 
 from __future__ import annotations
 
-import atexit
-import functools
-import logging
 import math
 import os
 import threading
-import weakref
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from collections.abc import Iterable
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, Callable, Optional, Union
+from typing import Any, Optional, Union
 
-from farm_common.address import Address
 from farm_common.deadline import Deadline
-from farm_common.errors import (
-    FarmError,
-    KernelCreationError,
-    KernelEndedError,
-    NoKernelError,
-)
-from farm_common.frames import Kind
+from farm_common.errors import FarmError, NoKernelError
 from farm_common.place import worker_index
 from farm_common.security import Authenticator, NoAuth
 from farm_common.shipping.tasks import Task
 
 from . import interrupts
-from .capacity import make_room
-from .channel import Channel
-from .engine import Engine
+from .channel import Channel, do_fast_receives, receive_result, submit_task, try_receive_result
 from .executor import KernelExecutor
-from .foreign import ForeignSite
 from .future import Future
 from .job import Job
-from .kill import Target, find_targets, kill_at
 from .library import Library
-from .link import Link
-from .options import Category, checked_category
-from .output import Printer
-from .places import Place, is_at, list_places, parse_place
-from .site import Site
+from .options import Category, checked_category, task_category, task_options, task_priority
+from .places import Place, list_places, parse_place
+from .sites import Sites
+from .task import deftask
+from .timers import cancel_timeout, submit_timeout
 from .trace import Trace
 from .workers import WorkerInfo, describe_worker
 
@@ -50,31 +37,34 @@ __all__ = [
     "Kernel",
     "WorkerInfo",
     "broadcast_task",
+    "cancel_timeout",
     "check_kernel",
     "current_kernel",
+    "deftask",
+    "do_fast_receives",
     "end_kernel",
     "kernel_name",
     "kernel_worker_count",
     "kill_tasks",
     "make_channel",
     "make_kernel",
+    "receive_result",
     "set_kernel",
+    "submit_task",
+    "submit_timeout",
     "task_categories_running",
+    "task_category",
+    "task_options",
+    "task_priority",
+    "try_receive_result",
     "worker_index",
 ]
 
-_log = logging.getLogger("farm.client")
-
 _OUTPUTS = ("forward", "server", "discard")
-
-#: How many addresses are connected to at once.
-_AT_ONCE = 32
-
 
 # Above the functions that say `global`: PyPy 3.9 wants annotations to come first.
 _context: ContextVar[Optional[Kernel]] = ContextVar("farm_kernel", default=None)
 _process_kernel: Optional[Kernel] = None
-_kernels: weakref.WeakSet[Kernel] = weakref.WeakSet()
 
 
 class Kernel:
@@ -86,17 +76,11 @@ class Kernel:
         name: For people: servers show it.
     """
 
-    def __init__(self, name: str, auth: Authenticator, output: str, library: Library) -> None:
+    def __init__(self, name: str, sites: Sites) -> None:
         self.name = name
-        self._auth = auth
-        self._output = output
-        self._sites: list[Union[Site, ForeignSite]] = []
-        self._next_index = 0
-        self._setup: list[Job] = []
+        self._sites = sites
+        self._engine = sites.engine
         self._tokens: dict[int, list[Token[Optional[Kernel]]]] = {}  # by thread
-        self._changing = threading.Lock()  # add and remove take turns
-        self._engine = Engine(self._lost, Printer(), library, self._killer)
-        _kernels.add(self)
 
     # what it is
 
@@ -131,46 +115,13 @@ class Kernel:
     def kill_tasks(self, category: Category, *, dry_run: bool = False) -> int:
         """Kill the tasks of a category that run; see `kill_tasks`."""
         checked_category(category)
-        self._refuse_foreign("kill tasks that run")
+        self._sites.refuse_foreign("kill tasks that run")
 
         def wanted(job: Job) -> bool:
             theirs = "default" if job.options is None else job.options.category
             return theirs is category or bool(theirs == category)
 
-        return self._kill(wanted, dry_run)
-
-    def _kill(self, wanted: Callable[[Job], bool], dry_run: bool = False) -> int:
-        """Kill the tasks that run and are wanted; return how many these were."""
-        if self._engine.ended is not None:
-            return 0
-        targets = find_targets(self._engine, wanted)
-        actions = [
-            functools.partial(kill_at, site, self._engine, there, dry_run)
-            for site, there in self._by_site(targets)
-        ]
-        return sum(_at_once(actions, lambda: None)) if actions else 0
-
-    def _killer(
-        self, targets: Sequence[Target], give_up: bool
-    ) -> list[tuple[list[Link], Callable[[], Any]]]:
-        """What kills tasks at each site that has some of them; see `reaper`."""
-        return [
-            (
-                [link for link, _ in there],
-                functools.partial(kill_at, site, self._engine, there, False, give_up),
-            )
-            for site, there in self._by_site(targets)
-        ]
-
-    def _by_site(self, targets: Sequence[Target]) -> Iterator[tuple[Site, list[Target]]]:
-        """Tasks by the site that they were sent to."""
-        for site in self._sites:
-            if isinstance(site, ForeignSite):
-                continue  # nobody there can
-            links = set(site.links.values())
-            there = [target for target in targets if target[0] in links]
-            if there:
-                yield site, there
+        return self._sites.kill(wanted, dry_run)
 
     # tasks
 
@@ -222,7 +173,7 @@ class Kernel:
 
     def broadcast_task(self, task: Task, /, *args: Any, **kwargs: Any) -> list[Any]:
         """Run a task once on every worker; see `broadcast_task`."""
-        self._refuse_foreign("broadcast tasks")
+        self._sites.refuse_foreign("broadcast tasks")
         return self._broadcast(self._engine.prepare(task, args, kwargs))
 
     def setup(self, task: Task, /, *args: Any, **kwargs: Any) -> list[Any]:
@@ -239,32 +190,18 @@ class Kernel:
         Raises:
             TaskExecutionError: The task failed on a worker; it is then not kept for later.
         """
-        self._refuse_foreign("set up each of its workers")
+        self._sites.refuse_foreign("set up each of its workers")
         job = self._engine.prepare(task, args, kwargs, lasting=True)
         parcel = job.parcel
         if parcel is not None and parcel.buffers:  # theirs may change until they are sent again
             job.parcel = parcel._replace(buffers=[bytearray(b) for b in parcel.buffers])
-        with self._changing:
+        with self._sites.changing:
             results = self._broadcast(job)
-            self._setup.append(job)
+            self._sites.setup.keep(job)
         return results
 
-    def _refuse_ended(self) -> None:
-        """Raise `KernelEndedError` if it has ended."""
-        if self._engine.ended is not None:
-            raise KernelEndedError(self._engine.ended)
-
-    def _refuse_foreign(self, what: str) -> None:
-        """Raise `UnsupportedError` if any worker belongs to an executor of the user's."""
-        for site in self._sites:
-            if isinstance(site, ForeignSite):
-                raise site.unable(what)
-
     def _broadcast(self, job: Job) -> list[Any]:
-        links = sorted(
-            (link for site in self._sites for link in list(site.links.values())),
-            key=lambda link: link.index,
-        )
+        links = sorted(self._sites.links(), key=lambda link: link.index)
         sinks = [Future(self._engine) for _ in links]
         self._engine.pin(links, sinks, job)
         return [sink.result() for sink in sinks]
@@ -283,14 +220,8 @@ class Kernel:
             KernelEndedError: The kernel has ended.
             UnsupportedError: It is an executor, and the kernel has tasks to set up its workers.
         """
-        limit = _checked(timeout)
-        with self._changing:
-            self._refuse_ended()
-            site = self._site(parse_place(address))
-            if self._setup and isinstance(site, ForeignSite):
-                site.stop()
-                raise site.unable("set up each of its workers")
-            self._connect([site], Deadline(limit))
+        limit = _checked_timeout(timeout)
+        self._sites.add(parse_place(address), limit)
 
     def remove(self, address: Place, *, wait: bool = True) -> None:
         """Use the workers of an address no more.
@@ -303,28 +234,7 @@ class Kernel:
             ValueError: The kernel does not use it, or uses nothing else.
             KernelEndedError: The kernel has ended.
         """
-        place = parse_place(address)
-        text = type(place).__name__ if isinstance(place, Executor) else str(place)
-        with self._changing:
-            self._refuse_ended()
-            site = next((site for site in self._sites if is_at(site, place)), None)
-            if site is None:
-                raise ValueError(f"the kernel does not use {text}: {', '.join(self.addresses)}")
-            if not self._elsewhere(site):
-                raise ValueError(f"{text} is the kernel's only address: end the kernel instead")
-            site.leaving = True  # no lost worker is replaced there any more
-            links = list(site.links.values())
-            for link in links:
-                link.draining = True
-            if wait:
-                self._engine.wait(
-                    lambda: all(link.lost or not (link.inflight or link.pinned) for link in links)
-                )
-            self._sites.remove(site)
-            for link in list(site.links.values()):
-                site.forget(link.index)
-                self._engine.remove(link)
-            site.stop()
+        self._sites.remove(parse_place(address), wait)
 
     def end(self, wait: bool = False) -> None:
         """End the kernel; twice is no error.
@@ -335,14 +245,7 @@ class Kernel:
         """
         if wait:
             self._engine.wait(lambda: not self._engine.unfinished)
-        if not self.ended:
-            _log.info("ending the kernel %r", self.name)
-        self._engine.end(f"the kernel {self.name!r} has ended")
-        for site in self._sites:
-            site.stop()
-        _kernels.discard(self)
-        if not _kernels:
-            interrupts.unguard()
+        self._sites.end()
 
     def __enter__(self) -> Kernel:  # noqa: PYI034  (nobody derives from a kernel)
         self._tokens.setdefault(threading.get_ident(), []).append(_context.set(self))
@@ -366,108 +269,6 @@ class Kernel:
         count = self.worker_count
         state = "ended" if self.ended else f"{count} worker{'s' * (count != 1)}"
         return f"<Kernel {self.name!r} at {', '.join(self.addresses)}: {state}>"
-
-    # inside
-
-    def _site(self, address: Union[Address, Executor]) -> Union[Site, ForeignSite]:
-        if isinstance(address, Executor):
-            return ForeignSite(address, self.name, self._elsewhere)
-        return Site(address, self.name, self._auth, self._output, self._replay)
-
-    def _elsewhere(self, site: Union[Site, ForeignSite]) -> bool:
-        """Whether the kernel has workers at another address than this one."""
-        return any(
-            other is not site and not (isinstance(other, ForeignSite) and other.broken)
-            for other in self._sites
-        )
-
-    def _connect(self, sites: Sequence[Union[Site, ForeignSite]], deadline: Deadline) -> None:
-        """Connect to all workers of some sites, or to none."""
-
-        def give_up() -> None:
-            for site in sites:
-                site.give_up()
-
-        try:
-            counting = [functools.partial(site.count_workers, deadline) for site in sites]
-            counts = _at_once(counting, give_up)
-            make_room(sum(counts))
-            ranges, start = [], self._next_index
-            for count in counts:
-                ranges.append(range(start, start + count))
-                start += count
-            _at_once(
-                [functools.partial(s.connect, r, deadline) for s, r in zip(sites, ranges)], give_up
-            )
-        except BaseException:
-            for site in sites:
-                for link in site.links.values():
-                    _part(link)
-                site.stop()
-            raise
-        self._next_index = start
-        self._sites += sites
-        links = [link for site in sites for link in site.links.values()]
-        for number, link in enumerate(links):
-            try:
-                self._engine.add(link, self._replay(link.index))
-            except KernelEndedError:  # meanwhile, and knows nothing of what was begun here
-                for rest in links[number:]:
-                    _part(rest)
-                for site in sites:
-                    site.stop()
-                raise
-        for site in sites:
-            _log.info("kernel %r, workers at %s: %d", self.name, site.address, len(site.links))
-
-    def _replay(self, index: int) -> list[Job]:
-        return [
-            Job(job.function, (), job.parcel, job.options, _Replay(index), index)
-            for job in self._setup
-        ]
-
-    def _lost(self, link: Link, error: BaseException) -> None:
-        for site in self._sites:
-            if site.links.get(link.index) is link:
-                site.repair(link, error, self._engine)
-                return
-        # It is being removed: nobody else takes care of its tasks.
-        threading.Thread(
-            target=self._engine.recover, args=(link, None, str(error)), daemon=True
-        ).start()
-
-
-def _part(link: Link) -> None:
-    """Leave a worker that no task was sent to; its server need not keep it for a return."""
-    try:
-        link.stream.send(link.stream.connection.send(Kind.GOODBYE))
-    except OSError:
-        pass  # it has left
-    link.stream.close()
-
-
-class _Replay:
-    """The sink of a setup task that runs again on a new worker: nobody waits for it."""
-
-    lasting = False
-
-    def __init__(self, index: int) -> None:
-        self.pending = 0
-        self._index = index
-
-    def start(self, job: Job) -> None:
-        """Nothing to do."""
-
-    restart = start
-
-    def deliver(self, job: Job, value: Any) -> None:
-        """Nothing to do."""
-
-    def fail(self, job: Job, error: BaseException) -> None:
-        """Tell who reads the log, unless there is nothing to set up any more."""
-        if not isinstance(error, KernelEndedError):
-            name, index = job.function.name, self._index
-            _log.error("setup task %s failed on worker %d: %s", name, index, error)
 
 
 def make_kernel(
@@ -516,12 +317,13 @@ def make_kernel(
     places = [parse_place(address) for address in list_places(addresses)]
     if not places:
         raise ValueError("a kernel needs at least one address")
-    limit = _checked(timeout)
-    kernel = Kernel(name, auth or NoAuth(), output, Library(modules))
+    limit = _checked_timeout(timeout)
+    sites = Sites(name, auth or NoAuth(), output, Library(modules))
+    kernel = Kernel(name, sites)
     if threading.current_thread() is threading.main_thread():
         interrupts.guard()
     try:
-        kernel._connect([kernel._site(place) for place in places], Deadline(limit))
+        sites.open(places, Deadline(limit))
     except BaseException:
         kernel.end()
         raise
@@ -644,7 +446,7 @@ def kill_tasks(category: Category, *, dry_run: bool = False) -> int:
     return check_kernel().kill_tasks(category, dry_run=dry_run)
 
 
-def _checked(timeout: Any) -> Optional[float]:
+def _checked_timeout(timeout: Any) -> Optional[float]:
     """A time-out that a user gave, if it is one."""
     if timeout is None:
         return None
@@ -654,40 +456,3 @@ def _checked(timeout: Any) -> Optional[float]:
     if not 0 <= timeout < math.inf:
         raise ValueError(text)
     return float(timeout)
-
-
-def _at_once(actions: Sequence[Callable[[], Any]], give_up: Callable[[], None]) -> list[Any]:
-    """Do several things at the same time; if some fail, raise one error that tells all.
-
-    Args:
-        actions: What to do.
-        give_up: Makes those that still try fail soon; called when one has failed for good.
-    """
-    if len(actions) == 1:
-        return [actions[0]()]
-    pool = ThreadPoolExecutor(min(len(actions), _AT_ONCE), "farm-connect")
-    futures = [pool.submit(action) for action in actions]
-    try:
-        for future in as_completed(futures):
-            error = future.exception()
-            if error is not None and type(error) is not KernelCreationError:
-                raise error  # it will not become better by waiting for the others
-        failed = [error for future in futures if (error := future.exception()) is not None]
-        if len(failed) == 1:
-            raise failed[0]
-        if failed:
-            raise KernelCreationError("\n".join(str(error) for error in failed))
-        return [future.result() for future in futures]
-    except BaseException:  # Ctrl-C, too
-        give_up()
-        for future in futures:
-            future.cancel()
-        raise
-    finally:
-        pool.shutdown(wait=False)
-
-
-@atexit.register
-def _end_all() -> None:
-    for kernel in list(_kernels):
-        kernel.end()
