@@ -113,6 +113,14 @@ def test_the_current_kernel(connect):
     assert farm.set_kernel(third) is None
 
 
+def test_what_is_no_kernel(connect):
+    """It does not become the current one."""
+    kernel = connect()
+    with pytest.raises(TypeError, match="takes a kernel or None, not 5"):
+        farm.set_kernel(5)
+    assert farm.current_kernel() is kernel
+
+
 def test_what_the_server_is_told(connect, paper):
     """The kernel's name, the index of each worker, and where output goes."""
     connect(name="mine", output="discard")

@@ -168,6 +168,7 @@ class Kernel:
             OSError: It cannot be written; when the block is entered, or, where the disk became
                 full, at its end.
             NoKernelError: The kernel has ended.
+            TypeError: It is no path.
         """
         return Trace(self._engine, path, self.name)
 
@@ -348,7 +349,12 @@ def set_kernel(kernel: Optional[Kernel]) -> Optional[Kernel]:
 
     Returns:
         The previous one.
+
+    Raises:
+        TypeError: It is neither.
     """
+    if kernel is not None and not isinstance(kernel, Kernel):
+        raise TypeError(f"set_kernel() takes a kernel or None, not {kernel!r:.100}")
     global _process_kernel
     previous, _process_kernel = _process_kernel, kernel
     return None if previous is None or previous.ended else previous

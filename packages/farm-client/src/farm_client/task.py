@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from types import MethodType
 from typing import Any, Callable, Optional, TypeVar, Union, overload
 
 from farm_common.errors import InvalidTaskError
@@ -33,6 +34,10 @@ class RemoteTask:
     def __farm_task__(self) -> Callable[..., Any]:
         """The function, for `farm_common.shipping.tasks`."""
         return self._function
+
+    def __get__(self, instance: Any, owner: Optional[type] = None) -> RemoteTask:
+        """As a function does: in a class it is a method."""
+        return self if instance is None else RemoteTask(MethodType(self._function, instance))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function on a worker, as it and others there may; refuse elsewhere.

@@ -55,7 +55,7 @@ class Trace:
 
     def __init__(self, engine: Engine, path: Union[str, os.PathLike[str]], name: str) -> None:
         self._engine = engine
-        self._path = path
+        self._path = os.fspath(path)  # an open file's number is none
         self._name = name
         self._file: Optional[TextIO] = None
         self._writing = threading.Lock()
@@ -63,7 +63,7 @@ class Trace:
 
     def __repr__(self) -> str:
         state = "" if self._file is None else ", being written"
-        return f"<Trace of {self._name!r} to {os.fspath(self._path)!r}{state}>"
+        return f"<Trace of {self._name!r} to {self._path!r}{state}>"
 
     def __reduce__(self) -> Any:
         raise FarmError("a trace cannot travel: its file is written by this process")
