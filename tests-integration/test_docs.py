@@ -34,6 +34,21 @@ def programs(page):
     return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
+SCRIPT = """
+if __name__ == "__main__":
+    import farm_client as farm
+    from farm_server import start_server
+
+    with start_server("127.0.0.1:0", background=True, auth=PasswordAuth("open")) as server:
+        with farm.make_kernel(server.address, auth=PasswordAuth("open")):
+            print(farm.pmap(abs, [-1]))
+        try:
+            farm.make_kernel(server.address, auth=PasswordAuth("guess"))
+        except farm.AuthError as error:
+            print(type(error).__name__)
+"""
+
+
 class TestPassword:
     """The mechanism of the page on security, with its server and its client."""
 
@@ -77,6 +92,13 @@ class TestPassword:
             finally:
                 server.communicate("\n", timeout=BOUND)
         assert server.returncode == 0
+
+    def test_of_a_script(self, tmp_path):
+        """It may be defined in the very script that starts the server in the background."""
+        source = (DOCS / "examples" / "password.py").read_text()
+        (tmp_path / "all.py").write_text(source + SCRIPT)
+        done = python("all.py", cwd=tmp_path)
+        assert (done.stdout, done.stderr) == ("[1]\nAuthError\n", "")
 
     def test_is_the_tested_one(self):
         """The mechanism in the documentation refuses its own bytes, sent back."""
