@@ -395,13 +395,14 @@ print(*{w.pid for w in kernel.workers()}, kernel.broadcast_task("os:getppid")[0]
 
 @linux
 @pairs(ENDINGS, ["threads wait"])
-def test_exits_with_an_open_kernel(program, launch, python, case, until, deaths):
+def test_exits_with_an_open_kernel(program, launch, python, case, until):
     """The program ends by itself, silently, whatever is under way; its workers end too.
 
-    They end at once, but where what was being sent leaves no room for a goodbye: then after the
-    time that a server gives to clients that may come back.
+    They end at once, whatever was being sent. Where a server cannot be reached they end
+    after the time that it gives to clients that may come back.
     """
-    server = launch("127.0.0.1:0", "--workers", "2", *deaths.grace(1))
+    grace = "1" if case == "the server cannot be reached" else "1000"
+    server = launch("127.0.0.1:0", "--workers", "2", "--grace", grace)
     try:
         done = program(EXIT + ENDINGS[case], server.address, python=python)
     finally:

@@ -36,6 +36,7 @@ from .foreign import ForeignSite
 from .future import Future
 from .job import Job
 from .kill import Target, find_targets, kill_at
+from .leave import take_leave
 from .library import Library
 from .link import Link
 from .options import Category, checked_category
@@ -163,13 +164,15 @@ class Kernel:
 
     def _by_site(self, targets: Sequence[Target]) -> Iterator[tuple[Site, list[Target]]]:
         """Tasks by the site that they were sent to."""
-        for site in self._sites:
-            if isinstance(site, ForeignSite):
-                continue  # nobody there can
+        for site in self._own_sites():
             links = set(site.links.values())
             there = [target for target in targets if target[0] in links]
             if there:
                 yield site, there
+
+    def _own_sites(self) -> list[Site]:
+        """The addresses of servers; an executor can neither kill nor be left."""
+        return [site for site in self._sites if isinstance(site, Site)]
 
     # tasks
 
@@ -315,6 +318,8 @@ class Kernel:
                 site.forget(link.index)
                 self._engine.remove(link)
             site.stop()
+            if isinstance(site, Site):
+                take_leave([(site, links)], self._engine.unheard)
 
     def end(self, wait: bool = False) -> None:
         """End the kernel; twice is no error.
@@ -328,6 +333,7 @@ class Kernel:
         self._engine.end(f"the kernel {self.name!r} has ended")
         for site in self._sites:
             site.stop()
+        take_leave([(s, list(s.links.values())) for s in self._own_sites()], self._engine.unheard)
         _kernels.discard(self)
         if not _kernels:
             interrupts.unguard()

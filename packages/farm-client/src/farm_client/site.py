@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from farm_common.address import Address
@@ -39,6 +39,7 @@ from .backoff import backoff
 from .job import Job
 from .kill import ask_to_kill
 from .launch import launcher
+from .leave import send_leave
 from .link import Link
 
 if TYPE_CHECKING:
@@ -168,6 +169,11 @@ class Site:
         """
         greeting = self._greet(-1, "control", Deadline(HANDSHAKE_SECONDS))
         return ask_to_kill(greeting, tasks, dry_run)
+
+    def leave(self, sessions: Sequence[str], deadline: Deadline) -> None:
+        """Tell the server that sessions are over; raises as `kill` does."""
+        if self._launcher is None:  # else it ends with the kernel
+            send_leave(self._greet(-1, "control", deadline), sessions)
 
     def forget(self, index: int) -> None:
         """Use the worker with this index no more."""

@@ -14,7 +14,7 @@ from .handshake import Hello
 __all__ = ["FEATURES", "hello_fields", "shares_bytecode"]
 
 #: The optional parts of the protocol that this release knows.
-FEATURES: tuple[str, ...] = ("modules", "kill")
+FEATURES: tuple[str, ...] = ("modules", "kill", "leave")
 
 
 def hello_fields(frame_limit: int) -> dict[str, Any]:

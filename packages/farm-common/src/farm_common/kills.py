@@ -1,4 +1,4 @@
-"""Messages about tasks that are ended while they run: the bodies of KILL and KILLED."""
+"""What is to end at a server, whatever it does: the bodies of KILL, KILLED and LEAVE."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ __all__ = [
     "Spans",
     "pack_kill",
     "pack_killed",
+    "pack_leave",
     "spans_of",
     "unpack_kill",
     "unpack_killed",
+    "unpack_leave",
 ]
 
 #: Why a task was ended: somebody asked for it, or it ran for longer than it may.
@@ -85,6 +87,23 @@ def unpack_killed(body: Buffer) -> dict[str, int]:
     if not isinstance(tasks, dict):
         raise ProtocolError("a KILLED frame without tasks")
     return {_session(name): _ident(value) for name, value in tasks.items()}
+
+
+def pack_leave(sessions: Iterable[str]) -> bytes:
+    """The body of a LEAVE frame: the ids of sessions that their client does not come back to."""
+    return encode_json({"sessions": list(sessions)})
+
+
+def unpack_leave(body: Buffer) -> list[str]:
+    """Read the body of a LEAVE frame.
+
+    Raises:
+        ProtocolError: It is malformed.
+    """
+    sessions: Any = decode_json(body, "LEAVE").get("sessions")
+    if not isinstance(sessions, list) or not all(isinstance(name, str) for name in sessions):
+        raise ProtocolError("a LEAVE frame without a list of sessions")
+    return [_session(name) for name in sessions]
 
 
 def _session(name: str) -> str:

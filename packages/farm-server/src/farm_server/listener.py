@@ -27,7 +27,7 @@ import socket
 import sys
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Optional
 
 from farm_common.deadline import Deadline
@@ -560,6 +560,8 @@ class Listener:
             return {"connections": self._sessions()}
         if ask == "kill" and child.role == "control":
             self._kill_tasks(child, request)
+        if ask == "leave" and child.role == "control":
+            return {"left": self._leave(child, request["sessions"])}
         if ask == "watch" and child.role == "work":
             self._overtime.watch(child)
         if ask == "orphaned" and child.resumable:
@@ -586,6 +588,14 @@ class Listener:
                 self._answer(child, {"tasks": killed})
 
         self._kills.request(tasks, request["dry_run"], answer)
+
+    def _leave(self, child: Child, names: Iterable[str]) -> int:
+        """End the sessions that their client has left without being able to tell them."""
+        left = [self._children.get(bytes.fromhex(name)) for name in names]
+        mine = [o for o in left if o is not None and o.role == "work" and may_act_for(child, o)]
+        for other in mine:
+            self._end(other, _HANGUP_SECONDS)
+        return len(mine)
 
     def _admit(self, child: Child, request: dict[str, Any]) -> dict[str, Any]:
         role = str(request.get("role"))
