@@ -195,6 +195,8 @@ class Worker:
         self._category = "default"
         self._interrupter = Interrupter(words)
         self._limit = 0  # how long each task of the frame may run, in ns; 0: for ever
+        self._spent = 0  # ns of that, when its function has returned
+        self._calls = 1  # how many have a limit of their own within the task
         self._parent: Optional[socket.socket] = None
         self._announced = -_ANNOUNCE
         self._forked = False
@@ -304,8 +306,9 @@ class Worker:
         try:
             function, batch = self._decode(frame)
         except BaseException as error:
-            words[_TASK] = words[_LIMIT] = 0
+            words[_LIMIT] = 0
             self._fail(ident, max(1, frame.count), error, 0, skip=2)
+            words[_TASK] = 0  # not earlier: telling the error may call the user's code, too
             return
         if function.mean is None or function.mean > _SHORT:
             self.flush()
@@ -318,6 +321,7 @@ class Worker:
             words[_STARTED] = started
             words[_TASK] = ident + 1
             if limit and call is not None:
+                self._calls = 1
                 words[_LIMIT] = limit  # last, so that it is that of this task
             failure: Optional[BaseException] = None
             lock.release()
@@ -332,6 +336,7 @@ class Worker:
             finally:
                 if limit:
                     words[_LIMIT] = 0  # not later: the client may be slow to take results
+                    self._spent = perf_counter_ns() - words[_STARTED]
                 lock.acquire()
             if self._forked:
                 os._exit(0)  # a task forked and its child came back: it is no worker
@@ -380,6 +385,7 @@ class Worker:
 
     def _restart(self) -> None:
         self._words[_STARTED] = perf_counter_ns()
+        self._calls += 1
 
     def _decode(self, frame: Frame) -> tuple[_Function, Any]:
         """The function of a TASK frame, and pairs of arguments and keyword arguments."""
@@ -426,6 +432,7 @@ class Worker:
         now = perf_counter_ns()
         self._words[_STARTED] = now
         self._limit = int(max(1, min(timeout * 1e9, _LONGEST)))
+        self._spent, self._calls = 0, 1
         self._words[_LIMIT] = self._limit + _LOADING
         if self._parent is not None and now - self._announced >= _ANNOUNCE:
             self._announced = now
@@ -456,7 +463,11 @@ class Worker:
     def _give(self, ident: int, value: Any, duration: int, count: int) -> None:
         """Gather a frame's result that may change once another task runs: pack it now."""
         try:
-            parcel = pack(value, self._protocol, "the result", self._same_bytecode)
+            self._begin_packing()
+            try:
+                parcel = pack(value, self._protocol, "the result", self._same_bytecode)
+            finally:
+                self._end_packing()
             body, buffers, bytecode = parcel.body, parcel.buffers, parcel.bytecode
             size = len(body) + sum(map(len, buffers))
             if size > self._frame_limit:
@@ -488,6 +499,23 @@ class Worker:
                 self._secure()
         note(size)
 
+    def _begin_packing(self) -> None:
+        """What is packed may call the user's code: that is the task's time, and not under the lock.
+
+        It is not interrupted, for packing has state of its own: the server ends the process.
+        """
+        if self._limit:
+            self._words[_STARTED] = perf_counter_ns() - self._spent
+            self._words[_LIMIT] = min(self._limit * self._calls, _LONGEST)
+        self._lock.release()
+
+    def _end_packing(self) -> None:
+        if self._forked:
+            os._exit(0)  # it forked, and its child came back: it is no worker
+        if self._limit:
+            self._words[_LIMIT] = 0
+        self._lock.acquire()
+
     def _secure(self) -> None:
         """Let tasks change again what others have returned: it may have to be sent once more."""
         self._loose = False
@@ -500,7 +528,11 @@ class Worker:
                     self._stream.secure()
 
     def _fail(self, ident: int, count: int, error: BaseException, duration: int, skip: int) -> None:
-        body, bytecode = self.pack_error(error, skip)
+        self._begin_packing()
+        try:
+            body, bytecode = self.pack_error(error, skip)
+        finally:
+            self._end_packing()
         self._close_run()
         self._segments += self._connection.send(
             Kind.ERROR,
@@ -598,6 +630,8 @@ class Worker:
 
     def _forget(self) -> None:
         self._forked = True
+        if self._lock.locked():
+            self._lock.release()  # its holder may be the monitor, which is not here
 
 
 def warm_up(rounds: int = 500) -> None:
