@@ -1002,6 +1002,21 @@ def test_a_worker_whose_task_has_a_time_limit(bench):
     assert birth.slot.words[Slot.KILL] == 5 << 1 | 1
 
 
+def test_a_worker_that_became_another_program(bench, monkeypatch):
+    """The connection to it closes, and the client is told what it found there."""
+    monkeypatch.setattr("farm_server.listener.other_program", lambda pid: f"/bin/program-{pid}")
+    _, pid, birth = bench.session()
+    birth.parent.close()
+    bench.settle()
+    bench.settle(1.1)
+    assert bench.processes.signals == [(pid, signal.SIGKILL)]
+    bench.die(pid, signal.SIGKILL)
+    bench.listener._reap()
+    bench.connect(Preamble(session=birth.session).encode())
+    lost = bench.processes.births[max(bench.processes.births)].lost
+    assert (lost["signal"], lost["program"]) == ("SIGKILL", f"/bin/program-{pid}")
+
+
 # clients that leave
 
 

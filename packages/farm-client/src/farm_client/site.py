@@ -100,7 +100,7 @@ class Site:
         self._news = threading.Condition()
         self._returns = 0  # how often a worker was found again
         self._calls: set[socket.socket] = set()  # that wait for a worker as long as it takes
-        # How long to pause after workers that died without a result, by their index.
+        # How long to pause after workers that died before any task of the user's, by their index.
         self._stillbirths: dict[int, Iterator[float]] = {}
 
     def count_workers(self, deadline: Deadline) -> int:
@@ -268,7 +268,8 @@ class Site:
 
     def _reconnect(self, link: Link, error: BaseException, engine: Engine) -> None:
         patience = _Patience()
-        if link.done:
+        stillborn = _is_stillborn(link)
+        if not stillborn:
             self._stillbirths.pop(link.index, None)
         elif link.index in self._stillbirths:
             # Twice in a row a worker died that had not done anything: it is not replaced at once.
@@ -286,7 +287,7 @@ class Site:
             if greeting is None:
                 greeting, recovered = self._replace(link, reason, engine, patience)
             if greeting is not None and not self._over(link):
-                self._succeed(link, error, greeting, engine, patience, recovered)
+                self._succeed(link, error, greeting, engine, patience, recovered, stillborn)
                 greeting, recovered = None, True
         finally:
             if greeting is not None:
@@ -342,13 +343,14 @@ class Site:
         engine: Engine,
         patience: _Patience,
         recovered: bool,
+        stillborn: bool,
     ) -> None:
         """Have another worker take the place of a lost one, whose server tells how it ended."""
         lost = greeting.hello.lost
         verdict, seconds = _verdict(lost)
         if not recovered:
             engine.recover(link, *_account(lost, error), verdict, seconds)
-        if not link.done and verdict is None:
+        if stillborn and verdict is None:
             self._stillbirths.setdefault(link.index, backoff())
         if patience.failures:
             _log.warning("%s is back after %.0f s", link.label, patience.seconds())
@@ -464,6 +466,8 @@ def _account(lost: Optional[dict[str, Any]], error: BaseException) -> tuple[Opti
         reason = "its server ended it, because this client was away for too long"
     elif _verdict(lost)[0] is not None:
         reason = "its server ended it, because a task had to be ended that ran on it"
+    elif isinstance(lost.get("program"), str):
+        reason = f"its task executed another program in its place, {lost['program']}"
     elif lost.get("reason") == "signal":
         reason = f"it was killed by {lost.get('signal')}"
     else:
@@ -471,6 +475,15 @@ def _account(lost: Optional[dict[str, Any]], error: BaseException) -> tuple[Opti
     if lost.get("memory"):
         reason += ", out of memory"
     return last if isinstance(last, int) else None, reason
+
+
+def _is_stillborn(link: Link) -> bool:
+    """Whether a lost worker has done nothing, and nothing of the user's is to blame for its end.
+
+    What the user submitted is started a few times at most; what sets a worker up, each time anew.
+    """
+    waiting = [job.sink for job in list(link.inflight.values())]
+    return not link.done and not any(sink is not None and sink.lasting for sink in waiting)
 
 
 def _go_on(link: Link, greeting: Greeting, engine: Engine) -> bool:

@@ -42,7 +42,7 @@ from .board import Board, Slot
 from .child import Child
 from .crowd import Crowd
 from .endpoint import Endpoint
-from .exits import Exits, MemoryKills, describe
+from .exits import Exits, MemoryKills, describe, other_program
 from .kills import Kills
 from .limits import advice
 from .orphans import Orphans, said_goodbye
@@ -534,6 +534,7 @@ class Listener:
         requests = child.receive()
         if requests is None:
             # It is ending, or a task closed the descriptor: without a parent it must not go on.
+            child.program = other_program(child.pid)
             self._ignore(child.pipe)
             self._end(child, _END_SECONDS)
             self._poll(child)
@@ -703,6 +704,8 @@ class Listener:
             ending["memory"] = None
         if child.expired:
             ending["expired"] = True
+        if child.program is not None:
+            ending["program"] = child.program
         self.exits.record(child.session, ending)
         self._on_hangup(0)
         left = self._hangups is not None and child.sock.fileno() not in self._watched
