@@ -84,11 +84,12 @@ def other_program(pid: int) -> Optional[str]:
         The program's file; None if it executes what this one does, has ended, or nobody knows.
     """
     try:
-        started = [Path(f"/proc/{who}/cmdline").read_bytes() for who in (pid, "self")]
-        program = os.readlink(f"/proc/{pid}/exe")
+        program, ours = (os.readlink(f"/proc/{who}/exe") for who in (pid, "self"))
+        line, our_line = (Path(f"/proc/{who}/cmdline").read_bytes() for who in (pid, "self"))
     except OSError:
         return None
-    return program if started[0] and started[0] != started[1] else None
+    # Executed anew, an interpreter has another command line, and for a moment none.
+    return program if program != ours or (line and line != our_line) else None
 
 
 def signal_name(number: int) -> str:

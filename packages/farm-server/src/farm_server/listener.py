@@ -71,6 +71,8 @@ _HANGUP_SECONDS = 1.0
 #: How long a session has to end when it is told to, by somebody who waits for that.
 _REPLACED_SECONDS = 0.5
 _END_SECONDS = 1.0
+#: When to look a second time what a process executes that has closed its end; it may be too early.
+_LOOK_SECONDS = 0.05
 #: How long a killed process is waited for: it may hang in the kernel, on a dead file system.
 _STUCK_SECONDS = 3.0
 #: How often to look whether clients' machines are gone.
@@ -534,7 +536,8 @@ class Listener:
         requests = child.receive()
         if requests is None:
             # It is ending, or a task closed the descriptor: without a parent it must not go on.
-            child.program = other_program(child.pid)
+            self._identify(child)
+            child.timers.append(self.timers.after(_LOOK_SECONDS, lambda: self._identify(child)))
             self._ignore(child.pipe)
             self._end(child, _END_SECONDS)
             self._poll(child)
@@ -544,6 +547,11 @@ class Listener:
             if reply is not None:
                 self._answer(child, reply)
         self._check_drained()
+
+    def _identify(self, child: Child) -> None:
+        """Find out whether a session's process is one still."""
+        if child.program is None and not child.ended:
+            child.program = other_program(child.pid)
 
     def _answer(self, child: Child, reply: dict[str, Any]) -> None:
         if not child.answer(reply):
