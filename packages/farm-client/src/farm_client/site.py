@@ -382,10 +382,8 @@ class Site:
                     return False, greeting
                 if not _go_on(link, greeting, engine):
                     break
-            except FarmError as failure:
-                self._tell(link, failure, patience)
-                break
-            except (OSError, EOFError) as failure:
+            except (AuthError, OSError, EOFError) as failure:
+                # Also a refusal: tickets expire and are renewed, and who is on the line interferes.
                 self._tell(link, failure, patience, link.grace)
                 if isinstance(failure, (ConnectionRefusedError, FileNotFoundError)):
                     if not failure.errno:
@@ -399,6 +397,9 @@ class Site:
                 ):
                     break
                 self._rest(min(pause, link.grace - since), returns)
+            except FarmError as failure:
+                self._tell(link, failure, patience)
+                break
             else:
                 self._tell_others()
                 level = logging.WARNING if patience.failures else logging.INFO
