@@ -11,8 +11,8 @@ order; one of another connection; rubbish; or a pickle. Whatever it is:
 - nothing takes longer than a moment.
 
 It needs the package ``gssapi`` and the programs of MIT Kerberos; `main` says so where it does not
-have them. The seed decides what is changed; tokens and keys are new each time, so the same seed does
-not give the same bytes. An input that fails is written as text: what was done to which flight.
+have them. The seed decides what is changed; tokens and keys are new each time, so the same seed
+does not give the same bytes. A run that fails is named, by the seed and its number.
 """
 
 from __future__ import annotations
