@@ -211,7 +211,7 @@ class TestPrivacy:
         until(lambda: "long" in alice.task_categories_running())
         sessions = [link.hello.session for site in alice._sites for link in site.links.values()]
         (theirs,) = bob._sites
-        with contextlib.closing(theirs._greet(-1, "control", Deadline(BOUND)).stream) as stream:
+        with contextlib.closing(theirs.greet(-1, "control", Deadline(BOUND)).stream) as stream:
             stream.send(stream.connection.send(Kind.LEAVE, pack_leave(sessions)))
             stream.send(stream.connection.send(Kind.PING))
             assert [frame.kind for frame in stream.receive()] == [Kind.PONG]  # it was read

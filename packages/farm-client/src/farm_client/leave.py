@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Protocol
 from farm_common.deadline import Deadline
 from farm_common.errors import FarmError
 from farm_common.frames import Kind
+from farm_common.greeting import Greeting
 from farm_common.kills import pack_leave
-from farm_common.stream import Greeting
 
 if TYPE_CHECKING:
     from .link import Link
