@@ -86,7 +86,7 @@ def test_each_address_is_told_of_its_own(caplog):
     take_leave([(first, links[:2]), (second, links[2:3]), (third, links[3:])], unheard)
     assert (first.told, second.told, third.told) == (["0" * 32], [f"{2:032x}"], [])
     assert unheard == []
-    assert all(0 < limit <= 1 for limit in first.limits + second.limits)
+    assert all(0 < limit <= 3 for limit in first.limits + second.limits)
     assert "it is silent" in caplog.text
 
 

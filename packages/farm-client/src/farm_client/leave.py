@@ -33,8 +33,8 @@ __all__ = ["is_unheard", "send_leave", "take_leave"]
 _log = logging.getLogger("farm.client")
 
 #: How long it may take at one address, and at all of them together, in seconds.
-_ONE_SECONDS = 1.0
-_ALL_SECONDS = 2.0
+_ONE_SECONDS = 3.0
+_ALL_SECONDS = 5.0
 
 #: How far a server looks for a goodbye in what a worker has not read, in bytes; half of it.
 _SEEN = 32 * 1024
