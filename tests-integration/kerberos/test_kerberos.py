@@ -21,10 +21,10 @@ import farm_client as farm
 from farm_common.address import parse_address
 from farm_common.deadline import Deadline
 from farm_common.errors import AuthError
+from farm_common.greeting import connect_stream
 from farm_common.handshake import ClientHello
 from farm_common.interpreter import FEATURES, hello_fields
 from farm_common.resumption import FEATURE
-from farm_common.stream import connect_stream
 from farm_gss import GSSAuth, context
 from farm_server import start_server
 
