@@ -171,6 +171,21 @@ def test_addresses_after_the_end(connect, paper):
     assert len(paper.greeted) == begun
 
 
+def test_an_address_is_removed_without_its_options(connect, paper):
+    """Where that names one; where it names two, both are named in the error."""
+    kernel = connect()
+    one = f"{paper.address}?workers=1"
+    kernel.add(one, timeout=BOUND)
+    kernel.remove(paper.address)  # the one that is exactly this
+    assert kernel.addresses == [one]
+    kernel.add(f"{paper.address}?workers=2", timeout=BOUND)
+    with pytest.raises(ValueError, match=r"workers=1, .*workers=2"):
+        kernel.remove(paper.address)
+    kernel.remove(one)
+    with pytest.raises(ValueError, match="is the kernel's only address"):
+        kernel.remove(paper.address)
+
+
 def test_the_end_while_an_address_is_added(connect, paper, monkeypatch):
     """The new workers, whom the end did not know of, are left again."""
     kernel = connect()

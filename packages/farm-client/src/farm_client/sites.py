@@ -116,7 +116,7 @@ class Sites:
         text = type(place).__name__ if isinstance(place, Executor) else str(place)
         with self.changing:
             self._refuse_ended()
-            site = next((site for site in self._all if is_at(site, place)), None)
+            site = self._find(place)
             if site is None:
                 others = ", ".join(str(site.address) for site in self._all)
                 raise ValueError(f"the kernel does not use {text}: {others}")
@@ -136,6 +136,16 @@ class Sites:
                 self.engine.remove(link)
             site.stop()
             self._take_leave({site: links})
+
+    def _find(self, place: Union[Address, Executor]) -> Optional[Union[Site, ForeignSite]]:
+        """The site of a place; its options may be left out where that leaves no doubt."""
+        for site in self._all:
+            if is_at(site, place):
+                return site
+        if isinstance(place, Executor) or str(place) != place.endpoint:
+            return None
+        found = [site for site in self._all if str(site.address).partition("?")[0] == str(place)]
+        return found[0] if len(found) == 1 else None
 
     def end(self) -> None:
         """End the engine, connect nowhere any more, and end private servers; twice is no error."""

@@ -189,7 +189,7 @@ class Kernel:
         """Use the workers of an address no more.
 
         Args:
-            address: One of `addresses`.
+            address: One of `addresses`; without its options, if only one begins so.
             wait: Let the tasks that run there end first; otherwise they are started elsewhere.
 
         Raises:
