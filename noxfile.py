@@ -308,6 +308,8 @@ def bench(session: nox.Session) -> None:
 def fuzz(session: nox.Session) -> None:
     """Random bytes into what reads them before authentication; posargs say for how long."""
     install_packages(session, *group("test"))
+    if shutil.which("krb5-config"):
+        install_gssapi(session, str(Path(session.virtualenv.location) / "bin" / "python"))
     session.run("python", "tests-integration/fuzz", *session.posargs)
 
 

@@ -49,6 +49,7 @@ KINDS = {
     "DRAINING": 0x33,
     "KILL": 0x34,
     "KILLED": 0x35,
+    "LEAVE": 0x36,
 }
 BATCH, OPTIONS, BYTECODE = 0x01, 0x02, 0x04
 RESUME = 0x01  # of a preamble
@@ -384,6 +385,8 @@ def valid() -> list[dict[str, Any]]:
     for name, tasks in killed.items():
         message = {"tasks": tasks}
         add(name, "KILL", "KILLED", text(message), ident=1, message=message)
+    left = {"sessions": [SESSION.hex(), SESSION[::-1].hex()]}
+    add("leave", "LEAVE", "LEAVE", text(left), message=left)
     return found
 
 
@@ -490,6 +493,14 @@ def invalid() -> list[dict[str, Any]]:
         ("KILLED of null", {"tasks": {session: None}}),
     ]:
         add_message(name, "KILL", "KILLED", text(value))
+    for name, value in [
+        ("LEAVE without sessions", {}),
+        ("LEAVE of an object", {"sessions": {session: 1}}),
+        ("LEAVE of a number", {"sessions": [1]}),
+        ("LEAVE of no session", {"sessions": ["0123"]}),
+        ("LEAVE of a process", {"sessions": ["4242"]}),
+    ]:
+        add_message(name, "LEAVE", "LEAVE", text(value))
     for key, value in [
         ("frame_limit", 65535),
         ("pickle", 4),

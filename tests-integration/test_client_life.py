@@ -180,6 +180,48 @@ def test_ctrl_c_in_every_wait(program, address, python):
     assert lines[-1] == f"done {len(lines) - 1}", lines[-2:]
 
 
+ENDLESS = """
+import os, signal, sys, threading, time
+import farm_client as farm
+
+class Endless:
+    def __init__(self, *how):
+        self.how = how
+
+    def __reduce__(self):
+        return self.how
+
+def make():
+    import time
+    return Endless(time.sleep, (1e6,))
+
+def press():
+    for _ in range(2):
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
+
+kernel = farm.make_kernel(sys.argv[1] + "?workers=2", timeout=30)
+for _ in range(3):
+    kernel.broadcast_task(abs, -1)
+    future = farm.future(make)
+    threading.Thread(target=press).start()
+    try:
+        future.result(30)
+        print("returned")
+    except KeyboardInterrupt:
+        print("interrupted", type(future.exception(30).__cause__).__name__)
+    print(farm.pmap(abs, range(-5, 0)))
+"""
+
+
+@each_client
+def test_ctrl_c_while_a_result_takes_for_ever_to_load(program, address, python):
+    """At the second one its task fails, at the latest, and the kernel can do everything."""
+    done = program(ENDLESS, address, python=python)
+    assert done.stderr == ""
+    assert done.stdout == "interrupted KeyboardInterrupt\n[5, 4, 3, 2, 1]\n" * 3
+
+
 # forks
 
 # Python 3.12 and later warn of forks in programs that have threads, as those with a kernel do.
@@ -395,13 +437,14 @@ print(*{w.pid for w in kernel.workers()}, kernel.broadcast_task("os:getppid")[0]
 
 @linux
 @pairs(ENDINGS, ["threads wait"])
-def test_exits_with_an_open_kernel(program, launch, python, case, until, deaths):
+def test_exits_with_an_open_kernel(program, launch, python, case, until):
     """The program ends by itself, silently, whatever is under way; its workers end too.
 
-    They end at once, but where what was being sent leaves no room for a goodbye: then after the
-    time that a server gives to clients that may come back.
+    They end at once, whatever was being sent. Where a server cannot be reached they end
+    after the time that it gives to clients that may come back.
     """
-    server = launch("127.0.0.1:0", "--workers", "2", *deaths.grace(1))
+    grace = "1" if case == "the server cannot be reached" else "1000"
+    server = launch("127.0.0.1:0", "--workers", "2", "--grace", grace)
     try:
         done = program(EXIT + ENDINGS[case], server.address, python=python)
     finally:

@@ -139,7 +139,11 @@ raise error""",
 
 # These end their process, and the error says how.
 FATAL = {
-    "another program": ("os.execv('/bin/true', ['true'])", "it exited with status 0"),
+    "another program": ("os.execv('/bin/true', ['true'])", "it"),  # which may end unseen
+    "another program that goes on": (
+        "os.execv('/bin/sleep', ['sleep', '1000'])",
+        "its task executed another program in its place, /",
+    ),
     "its group killed": ("os.killpg(0, 9)", "it was killed by SIGKILL"),
     "abort": ("os.abort()", "it was killed by SIGABRT"),
     "an alarm": ("signal.alarm(1); time.sleep(20)", "it was killed by SIGALRM"),

@@ -173,6 +173,34 @@ def test_tasks_that_some_interpreters_can_interrupt(current, check, name, how):
     check(current, EITHER[name], how)
 
 
+PACKING = {
+    "a result": "type('E', (), {'__reduce__': lambda self: any(iter(int, 1))})()",
+    "a part of a result": "[type('E', (), {'__getstate__': lambda self: any(iter(int, 1))})()]",
+    "a result that sleeps": """
+type('E', (), {'__reduce__': lambda self: __import__('time').sleep(1e6)})()""",
+    "an error": """
+exec("raise type('E', (Exception,), {'__str__': lambda self: any(iter(int, 1))})")""",
+}
+
+
+@pytest.mark.parametrize("how", ["kill", "timeout"])
+@pytest.mark.parametrize("name", PACKING)
+def test_what_a_task_gives_is_never_packed(current, until, tmp_path, name, how):
+    """Packing is the task's time: it ends as if it were still running, with its worker."""
+    path = str(tmp_path / "begun")
+    text = f"(open({path!r}, 'w').close(), {PACKING[name].strip()})[1]"
+    with farm.task_options(category="hostile", timeout=0.5 if how == "timeout" else None):
+        task = farm.future("builtins:eval", text)
+    until(lambda: os.path.exists(path))
+    begun = time.monotonic() + (0.5 if how == "timeout" else 0.0)
+    if how == "kill":
+        assert current.kill_tasks("hostile") == 1
+    error = farm.TaskKilledError if how == "kill" else farm.TaskTimeoutError
+    assert isinstance(task.exception(BOUND), error)
+    assert current.broadcast_task(abs, -1) == [1, 1]
+    assert time.monotonic() - begun < PROMPT
+
+
 @pytest.mark.parametrize("how", ["kill", "timeout"])
 def test_elsewhere(peer, make, server_of, check, how):
     """The same with servers of other interpreters."""

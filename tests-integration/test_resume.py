@@ -160,6 +160,12 @@ def mark(folder, name, seconds=0.0):
     return name
 
 
+def submit_large(channel):
+    """Submit a task whose arguments do not fit into a socket, until the kernel ends."""
+    with contextlib.suppress(farm.KernelEndedError):
+        channel.submit(len, bytes(64 << 20))
+
+
 def executions(folder):
     """How often each task was executed."""
     names = [path.name.split("-")[0] for path in folder.iterdir()]
@@ -443,6 +449,54 @@ class TestTheEndOfGrace:
         channel.submit(hold, str(marks), 1_000_000_000)
         until(lambda: executions(marks))
         kernel.end()
+        until(lambda: not there(server))
+
+    def test_a_frame_that_is_half_written(self, launch, make, until):
+        """There is no room for a goodbye: the kernel tells the server over another connection."""
+        server = launch("127.0.0.1:0", "--workers", "1", "--grace", "1000")
+        kernel = make(server.address)
+        (worker,) = kernel.workers()
+        os.kill(worker.pid, signal.SIGSTOP)
+        try:
+            channel = kernel.make_channel()
+            submit = threading.Thread(target=submit_large, args=(channel,))
+            submit.start()
+            until(lambda: any(link.stream.writing for link in kernel._engine.links))
+            kernel.end()
+            submit.join(BOUND)
+            assert not submit.is_alive()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGCONT)
+        until(lambda: not there(server))
+
+    def test_the_kernel_ends_without_a_connection(self, launch, make, cutter, until):
+        """The server is told, if it can be reached by then."""
+        server = launch("127.0.0.1:0", "--workers", "2", "--grace", "1000")
+        proxy = cutter(server.address)
+        kernel = make(proxy.address)
+        channel = kernel.make_channel()
+        channel.submit(time.sleep, 1000)
+        until(lambda: "busy" in there(server))
+        proxy.accepts = False
+        proxy.cut()
+        until(lambda: states(kernel) == {"reconnecting"})
+        proxy.accepts = True
+        kernel.end()
+        until(lambda: not there(server))
+
+    def test_an_address_is_removed_without_a_connection(self, launch, make, cutter, until):
+        """As at the end of the kernel."""
+        server = launch("127.0.0.1:0", "--workers", "1", "--grace", "1000")
+        other = launch("127.0.0.1:0", "--workers", "1")
+        proxy = cutter(server.address)
+        kernel = make([proxy.address, other.address])
+        kernel.broadcast_task(abs, -1)
+        proxy.accepts = False
+        proxy.cut()
+        until(lambda: states(kernel) == {"reconnecting", "idle"})
+        proxy.accepts = True
+        kernel.remove(proxy.address, wait=False)
         until(lambda: not there(server))
 
     def test_the_server_is_started_anew(self, launch, make, marks):

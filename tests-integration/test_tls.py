@@ -16,7 +16,9 @@ import pytest
 import farm_admin
 import farm_client as farm
 from farm_common import NoAuth, TLSAuth
-from farm_common.kills import spans_of
+from farm_common.deadline import Deadline
+from farm_common.frames import Kind
+from farm_common.kills import pack_leave, spans_of
 from farm_server import start_server
 
 pytest.importorskip("cryptography", reason="farm-admin[certs] is not installed")
@@ -199,6 +201,29 @@ class TestPrivacy:
         (ours,) = alice._sites
         assert ours.kill(tasks, True) != {}
         assert alice.kill_tasks("long") == 1
+
+    def test_another_client_cannot_take_leave(self, secure, auth, make, until):
+        """A session ends for its own client only; that one may, whoever holds the interpreter."""
+        server = secure()
+        alice, bob = (make(server.address, auth=auth(name)) for name in ("alice", "bob"))
+        with farm.task_category("long"):
+            alice.make_channel().submit("re:match", "(a+)+b", "a" * 60)
+        until(lambda: "long" in alice.task_categories_running())
+        sessions = [link.hello.session for site in alice._sites for link in site.links.values()]
+        (theirs,) = bob._sites
+        with contextlib.closing(theirs.greet(-1, "control", Deadline(BOUND)).stream) as stream:
+            stream.send(stream.connection.send(Kind.LEAVE, pack_leave(sessions)))
+            stream.send(stream.connection.send(Kind.PING))
+            assert [frame.kind for frame in stream.receive()] == [Kind.PONG]  # it was read
+
+        def clients():
+            status = farm_admin.status(server.address, auth=auth("bob"))
+            return sorted(session.peer.split()[1] for session in status.sessions)
+
+        assert clients() == ["alice", "alice", "bob", "bob"]
+        assert alice.kill_tasks("long", dry_run=True) == 1
+        alice.end()
+        until(lambda: clients() == ["bob", "bob"])
 
     def test_ids_are_not_told(self, secure, auth, make):
         """What administrators are told of sessions has no ids in it."""

@@ -371,6 +371,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20_000, help="inputs at most")
     parser.add_argument("--seconds", type=int, default=60, help="time at most")
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers")
+    parser.add_argument("--kerberos", type=int, default=500, help="connections with Kerberos; or 0")
     parser.add_argument("files", nargs="*", type=Path, help="inputs to run instead")
     options = parser.parse_args()
     pickle.loads(MARKED)
@@ -389,6 +390,12 @@ def main() -> None:
         growth = grown() - before
         print(f"{time.monotonic() - began:.0f} s; the process grew by {growth >> 20} MB")
         assert growth < GROWTH_LIMIT
+    if options.kerberos and not options.files:
+        import gss  # the module of this folder
+
+        tracemalloc.stop()
+        marked = lambda: hasattr(builtins, "farm_marked")  # noqa: E731
+        gss.main(options.kerberos, options.seconds, options.seed, MARKED, marked)
 
 
 if __name__ == "__main__":

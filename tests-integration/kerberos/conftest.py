@@ -211,6 +211,12 @@ class Wire:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
+    def cut(self):
+        """Break all connections; new ones get through."""
+        for sock in self._open:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
     def close(self):
         """Break everything."""
         for sock in (self._listener, *self._open):

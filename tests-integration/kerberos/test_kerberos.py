@@ -1,6 +1,7 @@
 """Kerberos with a real KDC: who gets in, who does not and why, and what the wire shows."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -18,7 +19,12 @@ import rules
 
 import farm_client as farm
 from farm_common.address import parse_address
+from farm_common.deadline import Deadline
 from farm_common.errors import AuthError
+from farm_common.greeting import connect_stream
+from farm_common.handshake import ClientHello
+from farm_common.interpreter import FEATURES, hello_fields
+from farm_common.resumption import FEATURE
 from farm_gss import GSSAuth, context
 from farm_server import start_server
 
@@ -341,6 +347,77 @@ class TestWire:
         assert marker.read_text() == "x"
 
 
+class TestResumption:
+    """Sessions go on over other connections, each with a context of its own."""
+
+    def test_a_task_that_runs(self, make, serve, auth, wire, peer, until, tmp_path):
+        """It is not executed again, whatever interpreter the server runs on; its result arrives."""
+        between = wire(serve(python=peer))
+        marker = tmp_path / "marker"
+        with make(between.address, auth=auth()):
+            future = farm.future(append_slowly, str(marker), 1.0)
+            until(marker.exists)
+            between.cut()
+            assert farm.force(future, 30) == "done"
+        assert marker.read_text() == "x"
+        assert len(between.sent) > 2  # one to ask, one to work, and another
+
+    def test_in_the_middle_of_large_frames(self, make, serve, auth, wire, tmp_path):
+        """What had arrived of them is not lost, nor is anything of it there twice."""
+        between = wire(serve())
+        marker = tmp_path / "marker"
+        value = os.urandom(4_000_000)
+        passed, cuts = [0], []
+
+        def count(data):
+            passed[0] += len(data)
+            if passed[0] > 1_500_000 * (len(cuts) + 1) and len(cuts) < 2:
+                cuts.append(passed[0])
+                between.cut()
+            return data
+
+        between.change = count
+        with make(between.address, auth=auth()):
+            assert farm.force(farm.future(append_and_double, str(marker), value), 30) == 2 * value
+        assert marker.read_text() == "x"
+        assert len(cuts) == 2
+
+    def test_who_comes_back_must_be_the_same(self, make, serve, auth, become, fails_with):
+        """Another principal that somehow knows the session's id is let in, and not to that."""
+        address = serve("--allow", ALICE, "--allow", f"mallory@{realms.NAME}")
+        kernel = make(address, auth=auth())
+        (link,) = kernel._engine.links
+        session = bytes.fromhex(link.hello.session)
+        hello = ClientHello(**hello_fields(1 << 20), role="work", index=0)
+        hello = dataclasses.replace(hello, features=(*FEATURES, FEATURE))
+
+        def come_back():
+            place, deadline = parse_address(address), Deadline(10)
+            return connect_stream(place, auth(), hello, deadline, session, resume=True)
+
+        become("mallory")
+        with fails_with(AuthError, "the session that you want to go on with is not yours"):
+            come_back()
+        become("alice")
+        assert farm.force(farm.future(double, 1), 30) == 2
+        come_back().stream.close()
+        kernel.end()
+
+    def test_without_a_ticket(self, make, serve, auth, wire, become, until, tmp_path):
+        """The session waits; when there is a ticket again the result arrives."""
+        between = wire(serve())
+        marker = tmp_path / "marker"
+        with make(between.address, auth=auth()) as kernel:
+            future = farm.future(append_slowly, str(marker), 0.5)
+            until(marker.exists)
+            become(f"FILE:{tmp_path}/none")
+            between.cut()
+            until(lambda: {worker.state for worker in kernel.workers()} == {"reconnecting"})
+            become("alice")
+            assert farm.force(future, 30) == "done"
+        assert marker.read_text() == "x"
+
+
 class TestLayers:
     """The two layers of a connection, with nothing between them but this test."""
 
@@ -464,6 +541,21 @@ class TestLayers:
 def append(path):
     with open(path, "a", encoding="utf-8") as file:
         file.write("x")
+
+
+def append_slowly(path, seconds):
+    import time
+
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("x")
+    time.sleep(seconds)
+    return "done"
+
+
+def append_and_double(path, value):
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("x")
+    return value + value
 
 
 def parse(address):

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import logging
 import os
+import queue
 import random
 import shutil
 import socket
@@ -21,7 +22,7 @@ from farm_common.frames import Flag, Kind
 from farm_common.greeting import server_handshake
 from farm_common.handshake import PREAMBLE_SIZE, Preamble, ServerHello
 from farm_common.interpreter import FEATURES, hello_fields
-from farm_common.kills import KILLED, pack_killed, unpack_kill
+from farm_common.kills import KILLED, pack_killed, unpack_kill, unpack_leave
 from farm_common.resumption import FEATURE as RESUME
 from farm_common.security import NoAuth
 from farm_common.shipping import SharedStore, load_function, pack, pack_exception, unpack
@@ -88,6 +89,7 @@ class PaperServer:
         lies: What to answer instead of the next results: content, count, and whether it is a batch.
         kills: The KILL frames that came, unpacked.
         kill: Answers a KILL: given what it asks for, returns the bodies of the answers.
+        left: A queue of what LEAVE frames said: the ids of sessions.
         killed: What the next tasks end of that wait: the bodies of ERROR frames, by their keys.
         grace: For how many seconds sessions may go on without a connection, as it says; it waits
             for as long as it takes.
@@ -115,6 +117,7 @@ class PaperServer:
         self.lies = deque()
         self.greeted = []
         self.kills = []
+        self.left = queue.Queue()
         self.kill = lambda sessions, dry_run: [pack_killed({})]
         self.killed = {}
         self.grace = 0
@@ -236,6 +239,8 @@ class PaperServer:
                     self.kills.append(asked)
                     for body in self.kill(*asked):
                         stream.send(stream.connection.send(Kind.KILLED, body, ident=frame.ident))
+                elif frame.kind == Kind.LEAVE:
+                    self.left.put(unpack_leave(frame.body))
 
     def _greet(self, client, preamble):
         fields = {

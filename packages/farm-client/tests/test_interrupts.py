@@ -3,11 +3,12 @@
 import contextlib
 import signal
 import threading
+import time
 
 import pytest
 
 from farm_client import interrupts
-from farm_client.interrupts import guard, protected, raise_pending, unguard
+from farm_client.interrupts import breakable, broken, guard, protected, raise_pending, unguard
 
 
 @pytest.fixture(autouse=True)
@@ -153,3 +154,73 @@ def test_guarding_again_at_once():
     unguard()
     guard()
     assert signal.getsignal(signal.SIGINT) is interrupts._handle
+
+
+@breakable
+def load(action, began):
+    """Do what may never end."""
+    action()
+
+
+def loading(action, began):
+    """A protected function that has something loaded; says what came of that, and at its end."""
+    steps = []
+
+    @protected
+    def change():
+        try:
+            load(action, began=began)
+            steps.append("loaded")
+        except BaseException as error:
+            steps.append(type(error).__name__)
+            steps.append(broken())
+        raise_pending()
+
+    try:
+        change()
+    except KeyboardInterrupt:
+        steps.append("the end")
+    return steps
+
+
+def test_what_takes_long_is_left():
+    """The interrupt is raised in it, and at the end of the protected function."""
+    assert loading(interrupt, time.monotonic() - 60) == ["KeyboardInterrupt", True, "the end"]
+    assert not broken()
+
+
+def test_what_takes_no_time_is_not():
+    """It is done, and the interrupt is raised at the end only."""
+    assert loading(interrupt, time.monotonic()) == ["loaded", "the end"]
+
+
+def test_the_second_interrupt():
+    """Somebody is impatient."""
+
+    def twice():
+        interrupt()
+        interrupt()
+
+    assert loading(twice, time.monotonic()) == ["KeyboardInterrupt", True, "the end"]
+
+
+def test_an_error_that_looks_like_an_interrupt():
+    """What is loaded may raise anything: that is not the user's Ctrl-C."""
+
+    def fail():
+        raise KeyboardInterrupt
+
+    assert loading(fail, time.monotonic() - 60) == ["KeyboardInterrupt", False]
+
+
+def test_what_is_protected_within():
+    """It is not left halfway, whatever it is called by."""
+    steps = []
+
+    @protected
+    def change():
+        interrupt()
+        steps.append("change")
+
+    assert loading(change, time.monotonic() - 60) == ["loaded", "the end"]
+    assert steps == ["change"]

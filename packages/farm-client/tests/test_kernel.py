@@ -1,6 +1,7 @@
 """Kernels of a server of paper: how they are made, which is current, workers that come and go."""
 
 import json
+import sys
 import threading
 
 import pytest
@@ -254,6 +255,45 @@ def test_setup_runs_on_each_worker_and_its_successors(kernel, paper):
     assert sessions == 2 + 3
     # Each session: the set-up; each of the two at the end: the broadcast; and three attempts.
     assert sum(paper.tasks().values()) == sessions + 2 + 3
+
+
+def count_pauses(kernel):
+    """The pauses, in seconds, that are made from now on between two workers; they take no time."""
+    pauses = []
+    (site,) = kernel._sites
+    site.stopped.wait = pauses.append
+    return pauses
+
+
+def test_a_task_that_always_kills_its_worker(connect, paper):
+    """The worker is replaced at once each time: it was the task, which is given up in the end."""
+    paper.workers = 1
+    kernel = connect()
+    pauses = count_pauses(kernel)
+    channel = kernel.make_channel()
+    for _ in range(5):
+        channel.submit("paper:die")
+        with pytest.raises(farm.WorkerLostError):
+            channel.receive()
+    assert pauses == []
+
+
+def test_a_setup_task_that_always_kills_its_worker(connect, paper, monkeypatch):
+    """It runs on each worker anew, so there are pauses between them, which become longer."""
+    paper.workers = 1
+    kernel = connect()
+    pauses = count_pauses(kernel)
+
+    def fail():
+        raise paper.die
+
+    monkeypatch.setattr(sys, "fate", int, raising=False)
+    kernel.setup(lambda: __import__("sys").fate())
+    monkeypatch.setattr(sys, "fate", lambda: fail() if len(pauses) < 4 else 0)
+    paper.drop()
+    assert farm.force(farm.future(abs, -1), 20) == 1
+    assert pauses == sorted(pauses)
+    assert len(pauses) == 4
 
 
 def test_a_server_without_an_answer_in_time(folder):

@@ -222,9 +222,34 @@ def test_where_nobody_listens_any_more(paper, connect, clock):
     paper.events["key"].set()
 
 
+def test_a_client_that_is_not_let_in_for_a_while(paper, one, clock):
+    """The session waits: a ticket may be renewed, and the next handshake is not tampered with."""
+    future = farm.future("paper:wait", "key")
+    assert paper.started["key"].wait(BOUND)
+    clock.failures += [farm.AuthError("get a ticket with kinit")] * 5
+    paper.drop()
+    paper.events["key"].set()
+    assert future.result(BOUND) == "key"
+    assert sessions(paper) == 1
+    assert paper.tasks() == {0: 1}
+
+
+def test_a_client_that_is_not_let_in_any_more(paper, one, clock):
+    """When the grace is over the task is sent elsewhere, as for a server that cannot be reached."""
+    with farm.task_options(attempts=1):
+        future = farm.future("paper:wait", "key")
+    assert paper.started["key"].wait(BOUND)
+    clock.failures += [farm.AuthError("get a ticket with kinit")] * 90
+    paper.drop()
+    with pytest.raises(farm.WorkerLostError, match="not found again in 60 s"):
+        future.result(BOUND)
+    clock.failures.clear()
+    paper.events["key"].set()
+
+
 @pytest.mark.parametrize(
     "failure",
-    [farm.AuthError("you are somebody else"), ConnectionRefusedError("the server is draining")],
+    [farm.ProtocolError("it cannot go on"), ConnectionRefusedError("the server is draining")],
 )
 def test_a_server_that_refuses(paper, connect, clock, failure):
     """Its word is final for the session, and not for the worker."""

@@ -1,4 +1,4 @@
-"""The bodies of KILL and KILLED; what else they refuse is in the vectors."""
+"""The bodies of KILL, KILLED and LEAVE; what else they refuse is in the vectors."""
 
 import pytest
 from hypothesis import given

@@ -1,10 +1,13 @@
 """What runs on the other machine: it takes what is there, or keeps what is sent, and checks it."""
 
+import contextlib
+import fcntl
 import io
 import json
 import os
 import stat
 import sys
+import time
 import zipfile
 
 import pytest
@@ -136,6 +139,148 @@ def test_received(monkeypatch):
     """As many bytes as are announced."""
     monkeypatch.setattr(sys, "stdin", Stdin(b"000000000003\nabcd"))
     assert there.receive() == b"abc"
+
+
+# what is kept, and for how long
+
+
+DAY = 86400.0
+
+
+@pytest.fixture
+def held():
+    """Closes what `hold` leaves open, which otherwise a process's end does."""
+    before = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self") else set()
+    yield
+    for number in set(os.listdir("/proc/self/fd")) - before if before else ():
+        try:
+            name = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:
+            continue
+        if os.path.basename(name.replace(" (deleted)", "")) == "used":
+            os.close(int(number))
+
+
+linux = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks into /proc")
+
+
+def kept_archive(cache, name, days):
+    """Something that is kept, and was used last so many days ago; nobody uses it now."""
+    folder = os.path.join(cache, name)
+    os.makedirs(os.path.join(folder, "farm_server"))
+    with open(os.path.join(folder, "used"), "wb"):
+        pass
+    when = time.time() - days * DAY
+    os.utime(os.path.join(folder, "used"), (when, when))
+    return folder
+
+
+def test_what_is_old_is_removed(cache):
+    """But for three, of which it does not matter how old they are."""
+    for days in (40, 31, 100, 2, 50):
+        kept_archive(cache, f"archive-{days}", days)
+    there.remove_unused(cache)
+    assert sorted(os.listdir(cache)) == ["archive-2", "archive-31", "archive-40"]
+
+
+def test_what_is_young_is_not(cache):
+    """However many they are."""
+    for days in range(8):
+        kept_archive(cache, f"archive-{days}", days * 4)
+    there.remove_unused(cache)
+    assert len(os.listdir(cache)) == 8
+
+
+@linux
+def test_what_is_used_is_not_removed(cache, held):
+    """Not even if it was started long ago; afterwards it is."""
+    for days in (1, 2, 3):
+        kept_archive(cache, f"archive-{days}", days)
+    old = kept_archive(cache, "archive-old", 400)
+    assert there.hold(old)
+    when = time.time() - 400 * DAY
+    os.utime(os.path.join(old, "used"), (when, when))
+    there.remove_unused(cache)
+    assert os.path.isdir(old)
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{number}") == os.path.join(old, "used"):
+                os.close(int(number))
+    there.remove_unused(cache)
+    assert not os.path.exists(old)
+
+
+@linux
+def test_a_use_is_noted(cache, held):
+    """What is used again is not old any more."""
+    old = kept_archive(cache, "archive-old", 400)
+    assert there.hold(old)
+    assert time.time() - os.stat(os.path.join(old, "used")).st_mtime < DAY
+
+
+def test_others_folders_are_left_alone(cache):
+    """What no release of this kind has used may be anybody's."""
+    for number in range(5):
+        kept_archive(cache, f"archive-{number}", number)
+    os.mkdir(os.path.join(cache, "mine"))
+    os.utime(os.path.join(cache, "mine"), (1, 1))
+    there.remove_unused(cache)
+    assert "mine" in os.listdir(cache)
+
+
+def test_what_was_left_half_unpacked(cache):
+    """It is removed after a day: nobody unpacks for so long."""
+    for name, days in (("partial-new", 0), ("partial-old", 2)):
+        os.mkdir(os.path.join(cache, name))
+        when = time.time() - days * DAY
+        os.utime(os.path.join(cache, name), (when, when))
+    there.remove_unused(cache)
+    assert os.listdir(cache) == ["partial-new"]
+
+
+def test_one_that_is_being_removed_is_not_used(cache, digest):
+    """Its lock is held by who removes it; it has to be unpacked anew."""
+    folder = there.keep(cache, digest, archive_of(FILES))
+    with open(os.path.join(folder, "used"), "wb") as used:
+        fcntl.flock(used, fcntl.LOCK_EX)
+        assert not there.hold(folder)
+
+
+def test_one_that_was_just_removed_is_not_used(cache, digest, monkeypatch):
+    """It was moved away after its lock was opened."""
+    folder = there.keep(cache, digest, archive_of(FILES))
+    flock = fcntl.flock
+
+    def late(used, how):
+        os.rename(folder, folder + "-away")
+        flock(used, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    assert not there.hold(folder)
+
+
+@linux
+def test_one_that_cannot_be_written_is_used(cache, digest, held, monkeypatch):
+    """A home directory may be read-only, or without locks: then nobody removes anything."""
+    folder = there.keep(cache, digest, archive_of(FILES))
+    monkeypatch.setattr(fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError("no locks")))
+    assert there.hold(folder)
+    for number in range(5):
+        kept_archive(cache, f"archive-{number}", 100)
+    there.remove_unused(cache)
+    assert len(os.listdir(cache)) == 6
+    monkeypatch.setattr(there, "_USED", "no/such/folder")
+    assert there.hold(folder)
+
+
+def test_what_is_sent_while_it_is_removed(cache, digest, monkeypatch, capfd):
+    """It is unpacked once more, from what was sent."""
+    monkeypatch.setattr(there, "receive", lambda: archive_of(FILES))
+    answers = [False, True]
+    monkeypatch.setattr(there, "hold", lambda _: answers.pop(0))
+    assert there.provide("token", "it is missing", digest) == os.path.join(cache, digest)
+    assert answers == []
+    assert json.loads(capfd.readouterr().out.partition("token ")[2])["need"] is True
 
 
 @pytest.fixture

@@ -14,7 +14,14 @@ from farm_common import errors, handshake
 from farm_common.connection import Connection
 from farm_common.frames import NAMES, Flag, Frame, FrameReader, Kind, encode_frame
 from farm_common.handshake import Offer, Preamble, Select
-from farm_common.kills import pack_kill, pack_killed, unpack_kill, unpack_killed
+from farm_common.kills import (
+    pack_kill,
+    pack_killed,
+    pack_leave,
+    unpack_kill,
+    unpack_killed,
+    unpack_leave,
+)
 from farm_common.shipping import unpack_exception
 from farm_common.shipping.interruptions import unpack_interruption
 from farm_common.shipping.modules import (
@@ -32,7 +39,7 @@ if not PATH.exists():
     pytest.skip("the vectors are in a checkout only", allow_module_level=True)
 
 VECTORS = json.loads(PATH.read_text("utf-8"))
-MESSAGES = {"KILL": unpack_kill, "KILLED": unpack_killed}
+MESSAGES = {"KILL": unpack_kill, "KILLED": unpack_killed, "LEAVE": unpack_leave}
 ROLES = {"client": Role.CLIENT, "server": Role.SERVER}
 
 
@@ -250,6 +257,16 @@ class TestBodies:
         tasks = vector["message"]["tasks"]
         assert unpack_killed(body) == tasks
         assert pack_killed(tasks) == body
+
+    @pytest.mark.parametrize(
+        "vector", named([one for one in VECTORS["valid"] if one.get("kind") == "LEAVE"])
+    )
+    def test_leave(self, vector):
+        """The sessions that are over are this body, both ways."""
+        body = bytes.fromhex(vector["fields"]["body"])
+        sessions = vector["message"]["sessions"]
+        assert unpack_leave(body) == sessions
+        assert pack_leave(sessions) == body
 
     @pytest.mark.parametrize(
         "vector", named([one for one in VECTORS["valid"] if one.get("kind") == "ERROR"])

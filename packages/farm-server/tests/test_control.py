@@ -8,7 +8,7 @@ import pytest
 from farm_common.connection import Connection
 from farm_common.frames import Kind
 from farm_common.handshake import decode_json
-from farm_common.kills import pack_kill, unpack_killed
+from farm_common.kills import pack_kill, pack_leave, unpack_killed
 from farm_common.security import PlainLayer
 from farm_common.states import Role, State
 from farm_common.stream import Stream
@@ -164,3 +164,19 @@ def test_a_kill_of_nonsense(start):
     session = start(None)
     kill(session, b'{"sessions": 3}')
     assert session.join()
+
+
+def test_leave(start):
+    """The parent is told; who says it gets no answer, and may be gone."""
+    asked = []
+
+    def ask(what, **more):
+        asked.append((what, more))
+        return {"left": 1}
+
+    session = start(ask)
+    stream = session.client
+    stream.send(stream.connection.send(Kind.LEAVE, pack_leave(["0" * 32])))
+    stream.close()
+    assert session.join()
+    assert asked == [("leave", {"sessions": ["0" * 32]})]

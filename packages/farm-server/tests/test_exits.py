@@ -1,11 +1,14 @@
 """How sessions ended."""
 
+import os
+import shutil
 import signal
+import subprocess
 
 import pytest
 
 from farm_server import exits
-from farm_server.exits import Exits, MemoryKills, Verdict, describe
+from farm_server.exits import Exits, MemoryKills, Verdict, describe, other_program
 
 
 def test_an_exit():
@@ -78,3 +81,45 @@ def test_a_verdict():
     ending = describe(9, task=6, done=4, memory=False, verdict=verdict)
     assert ending["signal"] == "SIGKILL"
     assert (ending["task"], ending["verdict"], ending["seconds"]) == (5, "timeout", 2.5)
+
+
+linux = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="this system does not tell")
+
+
+@linux
+def test_another_program():
+    """A process that was forked and executed another program has that program's file."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:
+        assert other_program(child.pid) == os.path.realpath(shutil.which("cat"))
+        child.communicate(timeout=20)
+
+
+@linux
+def test_the_same_program():
+    """A process that was only forked has none."""
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(theirs)
+        os.read(ours, 1)
+        os._exit(0)
+    os.close(ours)
+    try:
+        assert other_program(pid) is None
+    finally:
+        os.close(theirs)
+        os.waitpid(pid, 0)
+
+
+@linux
+def test_a_program_that_has_ended():
+    """Nobody knows what it was."""
+    child = subprocess.Popen(["true"], stdout=subprocess.PIPE)
+    child.stdout.read()  # its end
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT) if hasattr(
+        os, "waitid"
+    ) else child.wait()
+    assert other_program(child.pid) is None
+    child.stdout.close()
+    child.wait()
+    assert other_program(child.pid) is None

@@ -433,3 +433,67 @@ def test_a_worker_whose_task_has_a_time_limit(bench):
         bench.settle(0.05)
     assert bench.processes.signals[0] == (pid, SIGNAL)
     assert birth.slot.words[Slot.KILL] == 5 << 1 | 1
+
+
+def test_a_worker_that_became_another_program(bench, monkeypatch):
+    """The connection to it closes, and the client is told what it found there."""
+    monkeypatch.setattr("farm_server.children.other_program", lambda pid: f"/bin/program-{pid}")
+    _, pid, birth = bench.session()
+    birth.parent.close()
+    bench.settle()
+    bench.settle(1.1)
+    assert bench.processes.signals == [(pid, signal.SIGKILL)]
+    bench.die(pid, signal.SIGKILL)
+    bench.listener.children.reap()
+    bench.connect(Preamble(session=birth.session).encode())
+    lost = bench.processes.births[max(bench.processes.births)].lost
+    assert (lost["signal"], lost["program"]) == ("SIGKILL", f"/bin/program-{pid}")
+
+
+# clients that leave
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "may"),
+    [
+        (["tls", "alice"], ["tls", "alice"], True),
+        (["tls", "alice"], ["tls", "bob"], False),
+        (["tls", "alice"], None, False),
+        (None, None, True),
+        (["local user", "4711"], ["local user", "4712"], False),
+        (["local user", "4711"], ["local user", "0"], True),
+    ],
+)
+def test_leave(make, theirs, ours, may):
+    """A session ends for which its client says so; for others it is as if it were not there."""
+    bench = make(grace=30)
+    client, pid, birth = bench.session(principal=theirs, resumable=True)
+    _, _, other = bench.session(principal=theirs, resumable=True)
+    _, _, control = bench.session("control", principal=ours)
+    client.close()
+    bench.settle()
+    bench.tell(control, ask="leave", sessions=[birth.session.hex(), "ab" * 16])
+    bench.settle()
+    assert bench.hear(control) == {"left": int(may)}
+    assert bench.listener.children.get(birth.session).ending is may
+    assert not bench.listener.children.get(other.session).ending
+    bench.settle(1.1)
+    assert bench.processes.signals == ([(pid, signal.SIGKILL)] if may else [])
+
+
+def test_leave_by_a_worker(bench):
+    """Tasks can reach their process's way to the parent, and must not end others by it."""
+    _, _, birth = bench.session()
+    _, _, other = bench.session()
+    bench.tell(other, ask="leave", sessions=[birth.session.hex()])
+    bench.settle(2)
+    assert bench.processes.signals == []
+    assert not bench.listener.children.get(birth.session).ending
+
+
+def test_a_control_session_is_not_left(bench):
+    """Only sessions for work go on without a client."""
+    _, _, control = bench.session("control")
+    bench.tell(control, ask="leave", sessions=[control.session.hex()])
+    bench.settle()
+    assert bench.hear(control) == {"left": 0}

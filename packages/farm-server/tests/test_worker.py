@@ -554,3 +554,112 @@ def test_the_clock_of_a_limited_task(client, desk):
     send_limited(client, function, 1, 10.0)
     client.task(function, 2)
     assert results(client.serve()) == {1: True, 2: False}
+
+
+class Look:
+    """A value that looks at the board when it is packed, or when it is asked what it is."""
+
+    def __init__(self, desk):
+        self.desk = desk
+
+    def __reduce__(self):
+        self.desk.seen.append(list(self.desk.words))
+        return int, ()
+
+
+class LookingError(Exception):
+    """The same, as an error."""
+
+    def __str__(self):
+        sys.desk.seen.append(list(sys.desk.words))
+        return "it"
+
+
+@pytest.fixture
+def seen(desk, monkeypatch):
+    """The board, each time that a `Look` or a `LookingError` is packed."""
+    desk.seen = []
+    desk.make = lambda: Look(desk)
+    desk.error = LookingError
+    return desk.seen
+
+
+@pytest.mark.parametrize("what", ["sys.desk.make()", "exec('raise sys.desk.error')"])
+def test_packing_is_the_task_s_time(client, seen, what):
+    """What packing a result or an error calls has what is left of the limit, and no more after."""
+    function = client.function(lambda text: eval(text, {"sys": __import__("sys")}))
+    send_limited(client, function, 1, 60.0, what)
+    client.task(function, 2, what)
+    client.serve()
+    limits = [words[Slot.LIMIT] for words in seen]
+    tasks = [words[Slot.TASK] - 1 for words in seen]
+    assert {(task, limit) for task, limit in zip(tasks, limits)} == {(1, 60 * 10**9), (2, 0)}
+    assert client.words[Slot.LIMIT] == 0
+
+
+def test_packing_goes_on_with_the_clock(client, seen, desk):
+    """The time that the function took counts."""
+
+    def task():
+        import sys
+
+        sys.desk.words[3] -= 10**9  # as if it had been started a second earlier
+        sys.desk.started = sys.desk.words[3]
+        return sys.desk.make()
+
+    send_limited(client, client.function(task), 1, 60.0)
+    client.serve()
+    assert 0 <= seen[0][Slot.STARTED] - desk.started < 5 * 10**8
+
+
+def test_packing_what_a_part_gave(client, seen, desk):
+    """Each call of a part has a limit of its own; to pack what all of them gave, their sum."""
+    desk.keeper = client.worker.timekeeper
+
+    def part():
+        import sys
+
+        restart = sys.desk.keeper()
+        restart()
+        restart()
+        return sys.desk.make()
+
+    function = client.function(part)
+    send_limited(client, function, 1, 1.0)
+    send_limited(client, function, 2, 1e30)
+    client.serve()
+    assert [words[Slot.LIMIT] for words in seen] == [3 * 10**9, 1 << 62]
+
+
+def test_others_go_on_while_a_result_is_packed(client, seen, desk):
+    """What was gathered before can be sent by the monitor meanwhile."""
+    held, lock = [], client.worker._lock
+    desk.words = Probe(client.words, lambda: held.append(lock.locked()))
+    client.task(client.function(eval), 1, "__import__('sys').desk.make()")
+    client.serve()
+    assert held == [False]
+    assert client.worker._lock.locked()
+
+
+class Probe(list):
+    """Words that say when they are copied."""
+
+    def __init__(self, words, look):
+        super().__init__(words)
+        self.look = look
+
+    def __iter__(self):
+        self.look()
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_child_of_a_task_finds_no_lock_held(client, held):
+    """The monitor may hold it in the moment of the fork, and is not in the child to release it."""
+    client.serve()
+    lock = client.worker._lock
+    if not held:
+        lock.release()
+    client.worker._forget()
+    assert not lock.locked()
+    lock.acquire()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Union
+from time import monotonic
+from typing import Any, Callable, Union
 
 from farm_common.connection import Happening
 from farm_common.errors import ProtocolError, SerializationError, TaskExecutionError
@@ -11,6 +12,7 @@ from farm_common.shipping import unpack, unpack_exception
 from farm_common.shipping.interruptions import unpack_interruption
 
 from .interruption import interruption
+from .interrupts import breakable, broken
 from .lapse import Lapse
 from .link import Link
 from .output import Printer
@@ -53,8 +55,9 @@ class Decoder:
             try:
                 if flags & Flag.BYTECODE and not link.same_bytecode:
                     raise SerializationError("it holds bytecode of another interpreter")
-                value = unpack(happening.body, happening.buffers)
+                value = _load(unpack, happening.body, happening.buffers, began=monotonic())
             except BaseException as cause:  # the user's code, which must not end this thread
+                broken()
                 unloadable = TaskExecutionError(
                     f"the result could not be loaded here: {type(cause).__name__}: {cause}",
                     worker=link.label,
@@ -72,8 +75,21 @@ class Decoder:
             if ended is not None and job is not None:
                 return interruption(job, link.label, *ended)
             load = link.same_bytecode or not flags & Flag.BYTECODE
-            report, description, original = unpack_exception(happening.body, load)
+            try:
+                report, description, original = _load(
+                    unpack_exception, happening.body, load, began=monotonic()
+                )
+            except KeyboardInterrupt as cause:
+                if not broken():
+                    raise
+                report, description, original = "the error could not be loaded here", "", cause
             failure = TaskExecutionError(report, description, link.label)
             failure.__cause__ = original
             return failure
         return None
+
+
+@breakable
+def _load(load: Callable[..., Any], *args: Any, began: float) -> Any:  # noqa: ARG001 (see there)
+    """Call what may call the user's code, which may never end: Ctrl-C gets through."""
+    return load(*args)

@@ -31,6 +31,7 @@ from .handover import note_fork
 from .interruption import interruption
 from .interrupts import protected
 from .job import Job, Sink
+from .leave import is_unheard
 from .library import Library
 from .link import Link
 from .options import Options, current_options
@@ -435,12 +436,15 @@ class Engine(Traffic):
             self._fail(self._dispatcher.take_all(), error)
             self.timers.fail(error)
             for link in self._all_links():
+                busy = bool(link.inflight)
                 self._fail((*link.inflight.values(), *link.pinned), error)
                 link.inflight.clear()
                 link.pinned.clear()
                 if not link.lost:
-                    self._say_goodbye(link)
+                    self._say_goodbye(link, busy)
                     self._forget(link)
+                elif is_unheard(link, busy, sent=False):
+                    self.unheard.append(link)
             self._crew.limbo.clear()
             self._notify(None)
             self._ring()

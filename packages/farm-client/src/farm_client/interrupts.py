@@ -7,6 +7,10 @@ for Python's default one: it looks whether the interrupted code is inside a prot
 and if so leaves the interrupt to be raised at that function's end. Trio does the same; like Trio,
 it leaves any other handler that the program has installed alone.
 
+Inside a protected function the user's own code may run, to load what a task returned. That may
+never end. So where it is `breakable` and takes longer than a moment, or at the second Ctrl-C, the
+interrupt is raised there; and once more at the protected function's end, where the user expects it.
+
 The cost on the hot path is one look at `pending`.
 """
 
@@ -19,11 +23,12 @@ from time import monotonic
 from types import CodeType, FrameType
 from typing import Any, Callable, Optional, TypeVar
 
-__all__ = ["guard", "protected", "raise_pending", "unguard"]
+__all__ = ["breakable", "broken", "guard", "protected", "raise_pending", "unguard"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _protected: set[CodeType] = set()
+_breakable: set[CodeType] = set()
 
 #: How often `guard` looks, in seconds: a look costs as much as a fifth of a round trip.
 _LOOK = 0.02
@@ -32,11 +37,33 @@ _looked = -1.0
 #: Whether an interrupt waits for the end of a protected function.
 pending = False
 
+#: How long a breakable function is let run to its end when an interrupt comes, in seconds.
+_MOMENT = 1.0
+
+_broke = False  # whether an interrupt was raised in a breakable function
+
 
 def protected(function: F) -> F:
     """Mark a function: no interrupt is raised inside it. It ends by `raise_pending`."""
     _protected.add(function.__code__)
     return function
+
+
+def breakable(function: F) -> F:
+    """Mark a function inside a protected one that may be left by an interrupt.
+
+    Its argument `began` says when it was called, by `time.monotonic`. Whoever calls it asks
+    `broken` when it raises.
+    """
+    _breakable.add(function.__code__)
+    return function
+
+
+def broken() -> bool:
+    """Whether what a breakable function has just raised is an interrupt of the user's."""
+    global _broke
+    broke, _broke = _broke, False
+    return broke
 
 
 def raise_pending() -> None:
@@ -77,11 +104,17 @@ def unguard() -> None:
 
 
 def _handle(signum: int, frame: Optional[FrameType]) -> None:
-    global pending
-    inside = frame
+    global pending, _broke
+    inside, breaking = frame, False
     while inside is not None:
-        if inside.f_code in _protected:
+        code = inside.f_code
+        if code in _breakable:
+            breaking = pending or monotonic() - inside.f_locals["began"] > _MOMENT
+        if code in _protected:
             pending = True
+            if breaking:
+                _broke = True
+                break
             return
         inside = inside.f_back
     signal.default_int_handler(signum, frame)

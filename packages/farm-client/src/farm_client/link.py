@@ -79,6 +79,7 @@ class Link:
         self.same_bytecode = shares_bytecode(hello)
         self.tags = frozenset(hello.tags)
         self.kills = "kill" in hello.features  # whether its server can end a task that runs
+        self.leaves = "leave" in hello.features  # whether it can be told the session's end
         self.protocol = min(hello.pickle, pickle.HIGHEST_PROTOCOL)
         self.inflight: dict[int, Job] = {}
         self.load = 0.0  # microseconds of work in flight

@@ -20,6 +20,8 @@ def account(lost: Optional[dict[str, Any]], error: BaseException) -> tuple[Optio
         reason = "its server ended it, because this client was away for too long"
     elif verdict(lost)[0] is not None:
         reason = "its server ended it, because a task had to be ended that ran on it"
+    elif isinstance(lost.get("program"), str):
+        reason = f"its task executed another program in its place, {lost['program']}"
     elif lost.get("reason") == "signal":
         reason = f"it was killed by {lost.get('signal')}"
     else:

@@ -16,7 +16,7 @@ import threading
 from typing import Optional
 
 from farm_common.deadline import Deadline
-from farm_common.errors import FarmError
+from farm_common.errors import AuthError, FarmError
 from farm_common.greeting import Greeting
 from farm_common.handshake import NEW_SESSION
 
@@ -61,11 +61,13 @@ class _Repair:
         self._error = error
         self._engine = engine
         self._patience = Patience()
+        self._stillborn = False
 
     def run(self) -> None:
         """Do it, and return when it is done or nobody wants it any more."""
         site, link, error, engine = self._site, self._link, self._error, self._engine
-        if link.done:
+        self._stillborn = _is_stillborn(link)
+        if not self._stillborn:
             site.stillbirths.pop(link.index, None)
         elif link.index in site.stillbirths:
             # Twice in a row a worker died that had not done anything: it is not replaced at once.
@@ -111,10 +113,8 @@ class _Repair:
                     return False, greeting
                 if not self._go_on(greeting):
                     break
-            except FarmError as failure:
-                self._tell(failure)
-                break
-            except (OSError, EOFError) as failure:
+            except (AuthError, OSError, EOFError) as failure:
+                # Also a refusal: tickets expire and are renewed, and who is on the line interferes.
                 self._tell(failure, link.grace)
                 if isinstance(failure, (ConnectionRefusedError, FileNotFoundError)):
                     if not failure.errno:
@@ -128,6 +128,9 @@ class _Repair:
                 ):
                     break
                 site.rest(min(pause, link.grace - since), returns)
+            except FarmError as failure:
+                self._tell(failure)
+                break
             else:
                 site.tell_others()
                 level = logging.WARNING if patience.failures else logging.INFO
@@ -179,7 +182,7 @@ class _Repair:
         why, seconds = verdict(lost)
         if not recovered:
             engine.recover(link, *account(lost, self._error), why, seconds)
-        if not link.done and why is None:
+        if self._stillborn and why is None:
             site.stillbirths.setdefault(link.index, backoff())
         if patience.failures:
             _log.warning("%s is back after %.0f s", link.label, patience.seconds())
@@ -215,3 +218,12 @@ class _Repair:
         else:
             level = logging.WARNING if patience.failures == 1 else logging.INFO
             _log.log(level, "cannot reconnect %s: %s", link.label, reason)
+
+
+def _is_stillborn(link: Link) -> bool:
+    """Whether a lost worker has done nothing, and nothing of the user's is to blame for its end.
+
+    What the user submitted is started a few times at most; what sets a worker up, each time anew.
+    """
+    waiting = [job.sink for job in list(link.inflight.values())]
+    return not link.done and not any(sink is not None and sink.lasting for sink in waiting)

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Callable, Optional
 
 from farm_common.address import Address
@@ -30,6 +30,7 @@ from .backoff import backoff
 from .job import Job
 from .kill import ask_to_kill
 from .launch import launcher
+from .leave import send_leave
 from .link import Link
 from .loss import reason_of
 from .patience import Patience
@@ -61,7 +62,8 @@ class Site:
         stopped: Set when no more connections are wanted.
         repairs: The threads that replace lost workers.
         returns: How often a worker was found again.
-        stillbirths: How long to pause after workers that died without a result, by their index.
+        stillbirths: How long to pause after workers that died before any task of the
+            user's, by their index.
     """
 
     def __init__(
@@ -149,6 +151,11 @@ class Site:
         """
         greeting = self.greet(-1, "control", Deadline(HANDSHAKE_SECONDS))
         return ask_to_kill(greeting, tasks, dry_run)
+
+    def leave(self, sessions: Sequence[str], deadline: Deadline) -> None:
+        """Tell the server that sessions are over; raises as `kill` does."""
+        if self._launcher is None:  # else it ends with the kernel
+            send_leave(self.greet(-1, "control", deadline), sessions)
 
     def forget(self, index: int) -> None:
         """Use the worker with this index no more."""

@@ -23,6 +23,7 @@ from .engine import Engine
 from .foreign import ForeignSite
 from .job import Job
 from .kill import Target, find_targets, kill_at
+from .leave import take_leave
 from .library import Library
 from .link import Link
 from .output import Printer
@@ -134,6 +135,7 @@ class Sites:
                 site.forget(link.index)
                 self.engine.remove(link)
             site.stop()
+            self._take_leave({site: links})
 
     def _find(self, place: Union[Address, Executor]) -> Optional[Union[Site, ForeignSite]]:
         """The site of a place; its options may be left out where that leaves no doubt."""
@@ -152,9 +154,14 @@ class Sites:
         self.engine.end(f"the kernel {self._name!r} has ended")
         for site in self._all:
             site.stop()
+        self._take_leave({site: list(site.links.values()) for site in self._all})
         _living.discard(self)
         if not _living:
             interrupts.unguard()
+
+    def _take_leave(self, left: dict[Union[Site, ForeignSite], list[Link]]) -> None:
+        own = [(site, links) for site, links in left.items() if isinstance(site, Site)]
+        take_leave(own, self.engine.unheard)
 
     def _refuse_ended(self) -> None:
         """Raise `KernelEndedError` if the kernel has ended."""

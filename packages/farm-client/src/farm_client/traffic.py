@@ -23,6 +23,7 @@ from .dispatcher import Dispatcher
 from .handover import Handover, Waiter
 from .interrupts import protected
 from .job import Job
+from .leave import is_unheard
 from .lender import Lender
 from .library import Library
 from .link import Link
@@ -65,6 +66,8 @@ class Traffic(Handover):
         self._packer = Packer(self._release)
         self._crew = Crew(self._packer.functions)
         self._links = self._crew.links  # by descriptor
+        #: Links whose workers may not hear that this side has gone; see `leave`.
+        self.unheard: list[Link] = []
         self._debts: list[Link] = []  # links whose workers are to be told what has arrived
         self._traces: tuple[Trace, ...] = ()
         #: Who is told how many workers cannot be reached, by the thread for callbacks.
@@ -269,7 +272,7 @@ class Traffic(Handover):
         """Close a link that nothing is in flight on, or whose tasks are to run elsewhere."""
         with self._reading, self._lock:
             if not link.lost:
-                self._say_goodbye(link)
+                self._say_goodbye(link, bool(link.inflight))
                 self._forget(link)
                 self._dispatcher.requeue(
                     link, None, "the worker was removed from the kernel", charge=False
@@ -394,8 +397,12 @@ class Traffic(Handover):
         with self._lock:
             return sorted(self._links.values(), key=lambda link: link.index)
 
-    def _say_goodbye(self, link: Link) -> None:
+    def _say_goodbye(self, link: Link, busy: bool) -> None:
+        """Tell a worker that this side goes; it may be `busy` with tasks."""
+        sent = True
         try:
             link.stream.send(link.stream.connection.send(Kind.GOODBYE))
         except (OSError, ProtocolError):
-            pass  # it is gone already
+            sent = False  # it is gone already, or seems so
+        if is_unheard(link, busy, sent):
+            self.unheard.append(link)

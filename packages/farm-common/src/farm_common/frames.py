@@ -74,6 +74,7 @@ class Kind:
     DRAINING = 0x33
     KILL = 0x34
     KILLED = 0x35
+    LEAVE = 0x36
     # may be skipped by who does not know them
     OUTPUT = 0x90
 

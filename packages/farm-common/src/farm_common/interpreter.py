@@ -15,7 +15,7 @@ from .kills import KILL_BY_PID
 __all__ = ["FEATURES", "hello_fields", "shares_bytecode"]
 
 #: The optional parts of the protocol that this release knows.
-FEATURES: tuple[str, ...] = ("modules", "kill", KILL_BY_PID)
+FEATURES: tuple[str, ...] = ("modules", "kill", KILL_BY_PID, "leave")
 
 
 def hello_fields(frame_limit: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Messages about tasks that are ended while they run: the bodies of KILL and KILLED.
+"""What is to end at a server, whatever it does: the bodies of KILL, KILLED and LEAVE.
 
-A session is named by its id, or by the pid of its process, which everybody can ask the server for.
-Which of the two a name is, its length says.
+A session is named by its id, or for KILL by the pid of its process, which everybody can ask the
+server for. Which of the two a name is, its length says.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ __all__ = [
     "Spans",
     "pack_kill",
     "pack_killed",
+    "pack_leave",
     "spans_of",
     "unpack_kill",
     "unpack_killed",
+    "unpack_leave",
 ]
 
 #: Why a task was ended: somebody asked for it, or it ran for longer than it may.
@@ -36,6 +38,7 @@ KILL_BY_PID = "kill-by-pid"
 #: Ids of tasks, as pairs of the first and the last of each run.
 Spans = tuple[tuple[int, int], ...]
 
+_ID = re.compile("[0-9a-f]{32}")
 _SESSION = re.compile("[0-9a-f]{32}|[1-9][0-9]{0,9}")
 _IDS = range(1 << 63)
 
@@ -94,6 +97,26 @@ def unpack_killed(body: Buffer) -> dict[str, int]:
     if not isinstance(tasks, dict):
         raise ProtocolError("a KILLED frame without tasks")
     return {_session(name): _ident(value) for name, value in tasks.items()}
+
+
+def pack_leave(sessions: Iterable[str]) -> bytes:
+    """The body of a LEAVE frame: the ids of sessions that their client does not come back to."""
+    return encode_json({"sessions": list(sessions)})
+
+
+def unpack_leave(body: Buffer) -> list[str]:
+    """Read the body of a LEAVE frame.
+
+    Raises:
+        ProtocolError: It is malformed.
+    """
+    sessions: Any = decode_json(body, "LEAVE").get("sessions")
+    if not isinstance(sessions, list):
+        raise ProtocolError("a LEAVE frame without a list of sessions")
+    for name in sessions:
+        if not isinstance(name, str) or not _ID.fullmatch(name):
+            raise ProtocolError(f"a LEAVE frame with {name!r:.50} in place of a session's id")
+    return sessions
 
 
 def _session(name: str) -> str:

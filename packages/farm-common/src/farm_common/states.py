@@ -66,6 +66,7 @@ _FROM_CLIENT = (
     Kind.STATUS,
     Kind.DRAIN,
     Kind.KILL,
+    Kind.LEAVE,
 )
 _FROM_SERVER = (
     Kind.RESULT,

@@ -45,6 +45,7 @@ class Child:
         resumable: Whether it goes on for a while when its connection is lost.
         orphaned: Since when there has been no connection; None while there is one.
         expired: Whether it was ended because there was none for too long.
+        program: What it was found to execute in place of a worker, if anything.
         offers: The new connections of its client that it has not taken or refused yet.
         timers: To be cancelled when it is gone.
     """
@@ -77,6 +78,7 @@ class Child:
         self.resumable = False
         self.orphaned: Optional[float] = None
         self.expired = False
+        self.program: Optional[str] = None
         self.offers: dict[int, socket.socket] = {}
         self.timers: list[Timer] = []
         self._offered = 0

@@ -20,7 +20,7 @@ from farm_common.sockets import is_silent, tune
 from .arrival import Arrival
 from .board import Board, Slot
 from .child import Child
-from .exits import Exits, MemoryKills, describe
+from .exits import Exits, MemoryKills, describe, other_program
 from .hangups import Hangups
 from .kills import Kills
 from .loop import READ, WRITE, Loop
@@ -39,6 +39,8 @@ _HANGUP_SECONDS = 1.0
 #: How long a session has to end when it is told to, by somebody who waits for that.
 _REPLACED_SECONDS = 0.5
 END_SECONDS = 1.0
+#: When to look a second time what a process executes that has closed its end; it may be too early.
+_LOOK_SECONDS = 0.05
 #: How long a killed process is waited for: it may hang in the kernel, on a dead file system.
 STUCK_SECONDS = 3.0
 #: How often to look whether clients' machines are gone.
@@ -208,11 +210,18 @@ class Children:
         requests = child.receive()
         if requests is None:
             # It is ending, or a task closed the descriptor: without a parent it must not go on.
+            self._identify(child)
+            child.timers.append(self._timers.after(_LOOK_SECONDS, lambda: self._identify(child)))
             self._loop.ignore(child.pipe)
             self.end(child, END_SECONDS)
             self._poll(child)
             return
         self._heard(child, requests)
+
+    def _identify(self, child: Child) -> None:
+        """Find out whether a session's process is one still."""
+        if child.program is None and not child.ended:
+            child.program = other_program(child.pid)
 
     def answer(self, child: Child, reply: dict[str, Any]) -> None:
         """Tell a session something."""
@@ -267,6 +276,10 @@ class Children:
         """End a session that nobody wants any more, soon: another waits for its place."""
         self.end(child, _REPLACED_SECONDS)
 
+    def leave(self, child: Child) -> None:
+        """End a session whose client has gone, and is not able to tell it."""
+        self.end(child, _HANGUP_SECONDS)
+
     def terminate(self) -> None:
         """End all, tasks that run included."""
         for child in self:
@@ -310,6 +323,8 @@ class Children:
             ending["memory"] = None
         if child.expired:
             ending["expired"] = True
+        if child.program is not None:
+            ending["program"] = child.program
         self.exits.record(child.session, ending)
         self._hangups.look()
         quiet = child.ending or child.killed or self._hangups.saw(child) or status == 0

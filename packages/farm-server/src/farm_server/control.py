@@ -11,7 +11,7 @@ from farm_common.connection import Happening
 from farm_common.errors import FarmError, ProtocolError
 from farm_common.frames import Frame, Kind
 from farm_common.handshake import encode_json
-from farm_common.kills import pack_killed, unpack_kill
+from farm_common.kills import pack_killed, unpack_kill, unpack_leave
 from farm_common.states import State
 from farm_common.stream import Stream
 
@@ -64,6 +64,8 @@ def _answer(stream: Stream, happening: Happening, ask: Callable[..., dict[str, A
         sessions, dry_run = unpack_kill(happening.body)
         answer = ask("kill", sessions=sessions, dry_run=dry_run)
         _send(stream, Kind.KILLED, pack_killed(answer["tasks"]), happening.ident)
+    elif happening.kind == Kind.LEAVE:
+        ask("leave", sessions=unpack_leave(happening.body))  # its client does not wait for it
     elif happening.kind not in (Kind.PONG, Kind.GOODBYE):
         raise ProtocolError(f"a {happening.name} frame in a connection for control")
 

@@ -14,6 +14,7 @@ JSON object with these keys:
 `verdict`   ``"killed"`` or ``"timeout"``; only where the server itself ended it, because of `task`
 `seconds`   how long that task had run; only with a verdict
 `expired`   true when the server ended it because its client was away for too long
+`program`   what the worker's process had become: a task had executed another program in it
 ==========  =====================================================================================
 """
 
@@ -23,11 +24,12 @@ import os
 import re
 import signal
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 from .cgroup import cgroup_file, read_text
 
-__all__ = ["Ending", "Exits", "MemoryKills", "Verdict", "describe", "signal_name"]
+__all__ = ["Ending", "Exits", "MemoryKills", "Verdict", "describe", "other_program", "signal_name"]
 
 Ending = dict[str, Any]
 
@@ -70,6 +72,24 @@ def describe(
     if verdict is not None:
         ending.update(task=verdict.task, verdict=verdict.reason, seconds=verdict.seconds)
     return ending
+
+
+def other_program(pid: int) -> Optional[str]:
+    """What a process that was forked from this one executes since, as far as the system tells.
+
+    Args:
+        pid: The process; it was not reaped yet.
+
+    Returns:
+        The program's file; None if it executes what this one does, has ended, or nobody knows.
+    """
+    try:
+        program, ours = (os.readlink(f"/proc/{who}/exe") for who in (pid, "self"))
+        line, our_line = (Path(f"/proc/{who}/cmdline").read_bytes() for who in (pid, "self"))
+    except OSError:
+        return None
+    # Executed anew, an interpreter has another command line, and for a moment none.
+    return program if program != ours or (line and line != our_line) else None
 
 
 def signal_name(number: int) -> str:

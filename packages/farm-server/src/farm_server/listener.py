@@ -21,7 +21,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Optional
 
 from farm_common.handshake import Refusal
@@ -276,6 +276,8 @@ class Listener:
             return {"connections": self.children.count("work")}
         if ask == "kill" and child.role == "control":
             self._kill_tasks(child, request)
+        if ask == "leave" and child.role == "control":
+            return {"left": self._leave(child, request["sessions"])}
         if ask == "watch" and child.role == "work":
             self.children.overtime.watch(child)
         if ask == "orphaned" and child.resumable:
@@ -304,6 +306,14 @@ class Listener:
                 self.children.answer(child, {"tasks": found})
 
         self.children.kills.request(tasks, request["dry_run"], answer)
+
+    def _leave(self, child: Child, names: Iterable[str]) -> int:
+        """End the sessions that their client has left without being able to tell them."""
+        left = [self._called(name, child) for name in names]
+        mine = [o for o in left if o is not None and o.role == "work" and may_act_for(child, o)]
+        for other in mine:
+            self.children.leave(other)
+        return len(mine)
 
     def _called(self, name: str, by: Child) -> Optional[Child]:
         """The session with an id, or a pid: these are no secret, so not for who is nobody."""

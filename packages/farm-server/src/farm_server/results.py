@@ -23,6 +23,7 @@ from .board import Slot
 from .inbox import Inbox
 from .lifeline import Lifeline
 from .output import Output
+from .packing import Packing
 
 __all__ = ["Results"]
 
@@ -38,6 +39,7 @@ class Results:
         words: The numbers of the worker's slot on the board.
         inbox: What comes over the connection.
         output: What becomes of what tasks print.
+        packing: Entered while something is packed.
 
     Attributes:
         values: Small results of consecutive tasks, to be one frame. The worker puts them in by
@@ -58,6 +60,7 @@ class Results:
         words: Any,
         inbox: Inbox,
         output: Optional[Output],
+        packing: Packing,
     ) -> None:
         self.values: list[Any] = []
         self.first = 0
@@ -76,6 +79,7 @@ class Results:
         self._words = words
         self._inbox = inbox
         self._output = output
+        self._packing = packing
         self._segments: list[Buffer] = []  # encoded frames to be sent
 
     # what is gathered
@@ -90,7 +94,8 @@ class Results:
             count: How many tasks came in its frame; others may still have to run.
         """
         try:
-            parcel = pack(value, self._protocol, "the result", self._same_bytecode)
+            with self._packing:
+                parcel = pack(value, self._protocol, "the result", self._same_bytecode)
             body, buffers, bytecode = parcel.body, parcel.buffers, parcel.bytecode
             size = len(body) + sum(map(len, buffers))
             if size > self._frame_limit:
@@ -132,7 +137,8 @@ class Results:
             duration: How long they took, in ns.
             skip: How many frames of the traceback are not theirs.
         """
-        body, bytecode = self.pack_error(error, skip)
+        with self._packing:
+            body, bytecode = self.pack_error(error, skip)
         self._close_run()
         self._segments += self._connection.send(
             Kind.ERROR,

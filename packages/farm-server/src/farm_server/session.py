@@ -13,6 +13,7 @@ To the parent it talks in lines of JSON over a socket pair. A request is answere
     {"ask": "drain"}                    {"connections": how many for work there are}
     {"ask": "kill", "sessions": ..., "dry_run": ...}
                                         {"tasks": ...}, as KILL and KILLED have them
+    {"ask": "leave", "sessions": ...}   {"left": how many were told to end}
     {"ask": "watch"}                    no answer: tasks come whose time is limited
     {"ask": "failed", "why": ...}       no answer: the process is about to end
     {"ask": "orphaned", "why": ...}     no answer: the connection is lost, the session goes on

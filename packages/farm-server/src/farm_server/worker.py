@@ -54,6 +54,7 @@ from .interrupter import Interrupter, perform, perform_with
 from .lifeline import Lifeline
 from .monitor import Monitor
 from .output import Output
+from .packing import LONGEST, Packing
 from .results import Results
 from .session import tell
 
@@ -84,9 +85,8 @@ _SHORT = 100_000
 #: How often to say that tasks come whose time is limited, in ns; see `farm_server.overtime`.
 _ANNOUNCE = 1_000_000_000
 
-#: The longest limit that a task may have, and what it may take besides to load its function and its
-#: arguments, in ns: they may import a lot, and would have to anew in another worker.
-_LONGEST = 1 << 62
+#: What a task may take besides its limit to load its function and its arguments, in ns: they may
+#: import a lot, and would have to anew in another worker.
 _LOADING = 60_000_000_000
 
 
@@ -142,19 +142,18 @@ class Worker:
         self._output = output
         self._functions: dict[bytes, Function] = {}
         self._inbox = Inbox(stream)
-        self.results = Results(stream, client, words, self._inbox, output)
+        self._lock = threading.Lock()  # held by the main thread but in user code and in waits
+        self._lock.acquire()
+        self._packing = Packing(words, self._lock)
+        self.results = Results(stream, client, words, self._inbox, output, self._packing)
         self._importer: Optional[Importer] = None
         self._shared = SharedStore()
         self._shared.activate()
         self._category = "default"
         self._interrupter = Interrupter(words)
-        self._limit = 0  # how long each task of the frame may run, in ns; 0: for ever
         self._parent: Optional[socket.socket] = None
         self._announced = -_ANNOUNCE
         self._forked = False
-
-        self._lock = threading.Lock()  # held by the main thread but in user code and in waits
-        self._lock.acquire()
         self._done = 0
         self._busy = 0  # ns
         self._monitor: Optional[Monitor] = None
@@ -244,20 +243,23 @@ class Worker:
         try:
             function, batch = self._decode(frame)
         except BaseException as error:
-            words[_TASK] = words[_LIMIT] = 0
+            words[_LIMIT] = 0
             results.fail(ident, max(1, frame.count), error, 0, skip=2)
+            words[_TASK] = 0  # not earlier: telling the error may call the user's code, too
             return
         if function.mean is None or function.mean > _SHORT:
             results.flush()
         call: Optional[Callable[..., Any]] = None
         value: Any = None
-        limit, interrupter = self._limit, self._interrupter
+        packing, interrupter = self._packing, self._interrupter
+        limit = packing.limit
         begun = started = perf_counter_ns()
         for args, keywords in batch:
             results.current = ident
             words[_STARTED] = started
             words[_TASK] = ident + 1
             if limit and call is not None:
+                packing.calls = 1
                 words[_LIMIT] = limit  # last, so that it is that of this task
             failure: Optional[BaseException] = None
             lock.release()
@@ -272,6 +274,7 @@ class Worker:
             finally:
                 if limit:
                     words[_LIMIT] = 0  # not later: the client may be slow to take results
+                    packing.spent = perf_counter_ns() - words[_STARTED]
                 lock.acquire()
             if self._forked:
                 os._exit(0)  # a task forked and its child came back: it is no worker
@@ -315,7 +318,7 @@ class Worker:
 
     def _load(self, function: Function) -> Callable[..., Any]:
         """Load a function; what that takes is not the task's time."""
-        words, limit = self._words, self._limit
+        words, limit = self._words, self._packing.limit
         if not limit:
             return function.load()
         words[_LIMIT] = limit + _LOADING
@@ -327,10 +330,11 @@ class Worker:
 
     def timekeeper(self) -> Optional[Callable[[], None]]:
         """What restarts the clock of the task that runs, if its time is limited."""
-        return self._restart if self._limit else None
+        return self._restart if self._packing.limit else None
 
     def _restart(self) -> None:
         self._words[_STARTED] = perf_counter_ns()
+        self._packing.calls += 1
 
     def _decode(self, frame: Frame) -> tuple[Function, Any]:
         """The function of a TASK frame, and pairs of arguments and keyword arguments."""
@@ -347,7 +351,7 @@ class Worker:
             raise SerializationError(self._foreign)
         start = ID_SIZE
         category = "default"
-        self._limit = 0
+        self._packing.limit = 0
         if flags & Flag.OPTIONS:
             (length,) = _LENGTH.unpack_from(body, start)
             start += _LENGTH.size + length
@@ -361,7 +365,7 @@ class Worker:
             if self.slot is not None:
                 self.slot.category = str(category)
         content = unpack(body[start:], frame.buffers)
-        if self._limit:
+        if self._packing.limit:
             self._words[_LIMIT] = 0  # until a task runs
         if not flags & Flag.BATCH:
             args, keywords = content
@@ -376,8 +380,9 @@ class Worker:
             raise ProtocolError(f"a task's timeout is a number above 0, not {timeout!r:.100}")
         now = perf_counter_ns()
         self._words[_STARTED] = now
-        self._limit = int(max(1, min(timeout * 1e9, _LONGEST)))
-        self._words[_LIMIT] = self._limit + _LOADING
+        limit = int(max(1, min(timeout * 1e9, LONGEST)))
+        self._packing.restrict(limit)
+        self._words[_LIMIT] = limit + _LOADING
         if self._parent is not None and now - self._announced >= _ANNOUNCE:
             self._announced = now
             try:
@@ -410,7 +415,9 @@ class Worker:
             self.results.fail(unreadable.ident, max(1, unreadable.count), error, 0, skip=0)
 
     def _forget(self) -> None:
-        self._forked = True
+        self._forked = self._packing.forked = True
+        if self._lock.locked():
+            self._lock.release()  # its holder may be the monitor, which is not here
 
     # for the monitor
 

@@ -19,12 +19,26 @@ import shutil
 import stat
 import sys
 import tempfile
+import time
 from typing import Any, NoReturn, Optional
 
 __all__ = ["main"]
 
 #: How the size of the archive is sent: decimal digits, and a newline.
 SIZE_LENGTH = 13
+
+# In the folder of an archive: its time says when that was used last, and who uses it holds a lock
+# on it, for as long as there is a process of the server's.
+_USED = "used"
+
+# How many archives are kept in any case, those used last, and how long the others are, in seconds;
+# and how long what was left half unpacked is.
+_KEPT = 3
+_UNUSED_SECONDS = 30 * 86400.0
+_PARTIAL_SECONDS = 86400.0
+
+# How often to unpack an archive that is removed at the same moment.
+_ATTEMPTS = 5
 
 
 def main(
@@ -73,8 +87,19 @@ def provide(token: str, missing: str, digest: str) -> str:
     try:
         cache = cache_folder()
         kept = find_kept(cache, digest)
+        if kept is not None and not hold(kept):
+            kept = None
         say(token, {"python": describe(), "missing": missing, "need": kept is None})
-        return kept or keep(cache, digest, receive())
+        if kept is not None:
+            return kept
+        data = receive()
+        folder = keep(cache, digest, data)
+        for _ in range(_ATTEMPTS):
+            if hold(folder):
+                break
+            folder = keep(cache, digest, data)
+        remove_unused(cache)
+        return folder
     except OSError as error:
         raise RuntimeError(
             f"cannot keep farm-server in {error.filename or cache}: {error.strerror or error}; "
@@ -173,6 +198,71 @@ def find_kept(cache: str, digest: str) -> Optional[str]:
     """The folder of an archive that is kept already, if what is in it is right."""
     folder = os.path.join(cache, digest)
     return folder if digest_of(folder) == digest else None
+
+
+def hold(folder: str) -> bool:
+    """Have nobody remove an archive as long as this process or one that it forks is there.
+
+    Returns:
+        Whether it is there to be used. Where files cannot be locked, nobody removes any.
+    """
+    try:
+        import fcntl
+
+        used = os.open(os.path.join(folder, _USED), os.O_RDWR | os.O_CREAT, 0o600)
+    except (ImportError, OSError):
+        return os.path.isdir(folder)  # it may be read, if not written to
+    try:
+        fcntl.flock(used, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        os.utime(used)
+    except BlockingIOError:
+        os.close(used)
+        return False  # it is being removed
+    except OSError:
+        pass
+    # Between the two it may have been moved away.
+    try:
+        there = os.path.samestat(os.fstat(used), os.stat(os.path.join(folder, _USED)))
+    except OSError:
+        there = False
+    if not there:
+        os.close(used)
+    return there
+
+
+def remove_unused(cache: str) -> None:
+    """Remove old archives that nobody uses, but for a few; and what was left half unpacked."""
+    try:
+        import fcntl
+
+        now = time.time()
+        archives = []
+        for name in os.listdir(cache):
+            path = os.path.join(cache, name)
+            if name.startswith("partial-"):
+                if now - os.stat(path).st_mtime > _PARTIAL_SECONDS:
+                    shutil.rmtree(path, ignore_errors=True)
+            elif os.path.exists(os.path.join(path, _USED)):
+                archives.append((os.stat(os.path.join(path, _USED)).st_mtime, path))
+    except (ImportError, OSError):
+        return  # this is not worth to fail
+    for when, path in sorted(archives, reverse=True)[_KEPT:]:
+        if now - when <= _UNUSED_SECONDS:
+            continue
+        try:
+            used = os.open(os.path.join(path, _USED), os.O_RDWR)
+        except OSError:
+            continue  # somebody else removes it
+        try:
+            fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(used).st_mtime == when:  # else it was used since
+                work = tempfile.mkdtemp(prefix="partial-", dir=cache)
+                move(path, os.path.join(work, "old"))
+                shutil.rmtree(work, ignore_errors=True)
+        except OSError:
+            pass  # it is used, or nobody can tell
+        finally:
+            os.close(used)
 
 
 def digest_of(folder: str) -> str:
