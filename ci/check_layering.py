@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "farm_common": {"cloudpickle", "numpy"},
     "farm_server": {"farm_common"},
     "farm_client": {"farm_common", "joblib", "numpy", "tqdm"},
-    "farm_admin": {"farm_common", "cryptography"},
+    "farm_admin": {"farm_common", "cryptography", "rich"},
     "farm_gss": {"farm_common", "gssapi"},
 }
 

@@ -378,7 +378,10 @@ def valid() -> list[dict[str, Any]]:
     for name, dry_run in (("kill", False), ("kill that only counts", True)):
         message = {"sessions": doomed, "dry_run": dry_run}
         add(name, "KILL", "KILL", text(message), ident=1, message=message)
-    for name, tasks in (("killed", {SESSION.hex(): 8}), ("killed none", {})):
+    message = {"sessions": {"4711": [[8, 8]]}, "dry_run": False}
+    add("kill by pid", "KILL", "KILL", text(message), ident=1, message=message)
+    killed = {"killed": {SESSION.hex(): 8}, "killed by pid": {"4711": 8}, "killed none": {}}
+    for name, tasks in killed.items():
         message = {"tasks": tasks}
         add(name, "KILL", "KILLED", text(message), ident=1, message=message)
     return found
@@ -471,6 +474,7 @@ def invalid() -> list[dict[str, Any]]:
         ("KILL without sessions", {"dry_run": True}),
         ("KILL of a list", {"sessions": [session]}),
         ("KILL of no session", {"sessions": {"0123": [[1, 1]]}}),
+        ("KILL of no pid", {"sessions": {"-7": [[1, 1]]}}),
         ("KILL of no tasks", {"sessions": {session: []}}),
         ("KILL of ids that are no pairs", {"sessions": {session: [1, 2]}}),
         ("KILL of three ids", {"sessions": {session: [[1, 2, 3]]}}),

@@ -58,6 +58,8 @@ COMMANDS = {
     "farm-admin": ["farm_admin"],
     "farm-admin-ping": ["farm_admin", "ping"],
     "farm-admin-status": ["farm_admin", "status"],
+    "farm-admin-top": ["farm_admin", "top"],
+    "farm-admin-kill": ["farm_admin", "kill"],
     "farm-admin-end": ["farm_admin", "end"],
     "farm-admin-certs": ["farm_admin", "certs"],
     "farm-admin-certs-init": ["farm_admin", "certs", "init"],

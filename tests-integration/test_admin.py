@@ -11,6 +11,7 @@ import time
 import pytest
 
 import farm_admin
+import farm_client as farm
 from farm_common.address import parse_address
 from farm_common.deadline import Deadline
 from farm_common.handshake import ClientHello
@@ -187,3 +188,44 @@ def wait_for(condition):
     while not condition():
         assert not deadline.expired(), "it did not happen"
         time.sleep(0.01)
+
+
+@pytest.fixture
+def kernel(server):
+    """A kernel of a program of this user's."""
+    made = farm.make_kernel(f"{server.address}", name="mine", timeout=BOUND)
+    yield made
+    made.end()
+
+
+def test_kill(server, kernel, until):
+    """The tasks that were meant end with a named error; others, and those that wait, go on."""
+    with farm.task_category("sim"):
+        doomed = [farm.future(time.sleep, 60) for _ in range(2)]
+        waiting = farm.future(abs, -3)
+    until(lambda: [s.task for s in farm_admin.status(server.address).sessions].count(None) == 0)
+    code, out, _ = admin("kill", server.address, "--category", "other")
+    assert (code, out) == (0, f"{server.address}  no such task of yours runs\n")
+    found = farm_admin.kill_tasks(server.address, kernel="mine", dry_run=True)
+    assert {session.pid for session in found} == {worker.pid for worker in kernel.workers()}
+    code, out, _ = admin("kill", server.address, "--category", "sim")
+    assert code == 0
+    assert out.count("ended task ") == 2
+    for future in doomed:
+        with pytest.raises(farm.TaskKilledError):
+            future.result(BOUND)
+    assert waiting.result(BOUND) == 3
+
+
+def test_top(server, kernel):
+    """What runs is at the top."""
+    busy = farm.future(time.sleep, 60)
+    code, out, _ = admin("top", server.address, "--count", "2", "--interval", "0.2")
+    assert code == 0
+    last = out.rpartition(f"{server.address}  n")[2].splitlines()
+    assert "workers busy" in last[0]
+    assert " mine " in last[2]
+    assert " busy " in last[2]
+    farm.kill_tasks("default")
+    with pytest.raises(farm.TaskKilledError):
+        busy.result(BOUND)

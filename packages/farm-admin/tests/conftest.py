@@ -8,7 +8,8 @@ import pytest
 from farm_common.deadline import Deadline
 from farm_common.frames import Kind
 from farm_common.handshake import Refusal, ServerHello, encode_json
-from farm_common.interpreter import hello_fields
+from farm_common.interpreter import FEATURES, hello_fields
+from farm_common.kills import pack_killed, unpack_kill
 from farm_common.security import NoAuth
 from farm_common.stream import server_handshake
 
@@ -49,6 +50,8 @@ class Server:
         mode: ``"farm"``, or what it does instead of being a farm server.
         status: What it says of itself.
         asked: The kinds of frame that it received.
+        obliging: Whether it ends the tasks that it is asked to.
+        doomed: What the KILLs among them asked for.
         roles: The roles of its clients.
     """
 
@@ -56,7 +59,10 @@ class Server:
         self.mode = "farm"
         self.status = dict(STATUS)
         self.asked = []
+        self.doomed = []
+        self.features = FEATURES
         self.roles = []
+        self.obliging = True
         self.auth = NoAuth()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -99,13 +105,20 @@ class Server:
         self.roles.append(hello.role)
         while True:
             for frame in stream.receive():
+                killed = {}
                 self.asked.append(frame.kind)
                 if self.mode == "mute":
                     continue
+                if frame.kind == Kind.KILL:
+                    sessions, dry_run = unpack_kill(frame.body)
+                    self.doomed.append((sessions, dry_run))
+                    if self.obliging:
+                        killed = {name: spans[0][0] for name, spans in sessions.items()}
                 kind, body = {
                     Kind.PING: (Kind.PONG, b""),
                     Kind.STATUS: (Kind.STATUS_REPLY, encode_json(self.status)),
                     Kind.DRAIN: (Kind.DRAINING, b"{}"),
+                    Kind.KILL: (Kind.KILLED, pack_killed(killed)),
                 }[frame.kind]
                 if self.mode == "confused":
                     kind = Kind.RESULT
@@ -115,7 +128,7 @@ class Server:
         if self.mode == "busy":
             return Refusal("busy", "come back later")
         return ServerHello(
-            **hello_fields(1 << 20),
+            **{**hello_fields(1 << 20), "features": self.features},
             server="id",
             name="n",
             host="h",

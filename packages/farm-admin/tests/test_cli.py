@@ -1,6 +1,7 @@
 """The command farm-admin."""
 
 import json
+import sys
 
 import pytest
 
@@ -48,6 +49,44 @@ def test_status(server, status, capsys):
     assert "127.0.0.1:5  busy   sim" in second
 
 
+def test_kill(server, status, capsys):
+    """It says what was ended, and where nothing was."""
+    server.status = status
+    assert run("kill", server.address, "--category", "sim") == 0
+    text = f"{server.address}  ended task 4 of k, category sim, in process 13\n"
+    assert capsys.readouterr().out == text
+    assert run("kill", server.address, "--all", "--dry-run") == 0
+    assert "would end task 4 of k" in capsys.readouterr().out
+    assert [dry_run for _, dry_run in server.doomed] == [False, True]
+    assert run("kill", server.address, "--category", "other") == 0
+    assert capsys.readouterr().out == f"{server.address}  no such task of yours runs\n"
+    assert run("kill", server.address, "--json", "--pid", "13") == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["killed"] == [{"pid": 13, "task": 4}]
+
+
+def test_top(server, status, capsys):
+    """Elsewhere than on a terminal it prints one view after the other."""
+    server.status = status
+    assert run("top", server.address, "--count", "2", "--interval", "0.001") == 0
+    out = capsys.readouterr().out
+    assert out.count(f"{server.address}  n  up 1h02m, ") == 2
+    assert out.count("127.0.0.1:5") == 2
+
+
+def test_top_of_nobody(nobody, capsys):
+    """It says what is wrong, and the status is 1."""
+    assert run("top", nobody, "--count", "1") == 1
+    assert "no server listens on" in capsys.readouterr().out
+
+
+def test_top_without_rich(server, monkeypatch, capsys):
+    """One line that says what to install."""
+    monkeypatch.setitem(sys.modules, "rich.live", None)
+    assert run("top", server.address) == 1
+    assert "pip install 'farm-admin[top]'" in capsys.readouterr().err
+
+
 def test_json(server, status, nobody, capsys):
     """A list in the order of the arguments, failures included."""
     server.status = status
@@ -76,7 +115,14 @@ def test_json_of_the_others(server, capsys):
     [
         ([], "the following arguments are required: COMMAND"),
         (["ping"], "the following arguments are required: ADDRESS"),
-        (["top", "h:1"], "invalid choice: 'top'"),
+        (["bottom", "h:1"], "invalid choice: 'bottom'"),
+        (["top", "ssh://h"], "'ssh://h' has no server to top"),
+        (["top", "h:1", "--interval", "none"], "an interval has an end"),
+        (["top", "h:1", "--count", "0"], "'0' is not a whole number above 0"),
+        (["kill", "ssh://h", "--all"], "'ssh://h' has no server to kill"),
+        (["kill", "h:1"], "kill ends the tasks that --category, --kernel and --pid say"),
+        (["kill", "h:1", "--all", "--pid", "7"], "or with --all every one"),
+        (["kill", "h:1", "--pid", "-7"], "'-7' is not a whole number above 0"),
         (["ping", "nonsense"], "farm-admin: bad address 'nonsense'"),
         (["ping", "local"], "'local' is no server's address"),
         (["end", "ssh://h"], "'ssh://h' has no server to end"),

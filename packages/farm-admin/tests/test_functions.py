@@ -7,7 +7,13 @@ import time
 import pytest
 
 import farm_admin
-from farm_common.errors import AddressError, AuthError, KernelCreationError, ProtocolError
+from farm_common.errors import (
+    AddressError,
+    AuthError,
+    KernelCreationError,
+    ProtocolError,
+    UnsupportedError,
+)
 from farm_common.frames import Kind
 from farm_common.security import NoAuth
 
@@ -21,7 +27,8 @@ class Named(NoAuth):
 def test_the_exports_are_these():
     """What is public is pinned."""
     assert set(farm_admin.__all__) == {
-        *("ServerStatus", "SessionStatus", "__version__", "end_server", "ping", "status"),
+        *("ServerStatus", "SessionStatus", "__version__"),
+        *("end_server", "kill_tasks", "ping", "status"),
     }
 
 
@@ -163,6 +170,49 @@ def test_authentication_does_not_match(server):
     """Both sides must use the same."""
     with pytest.raises(AuthError, match="does not offer 'named'"):
         farm_admin.status(server.address, auth=Named())
+
+
+@pytest.mark.parametrize(
+    ("choice", "pids"),
+    [
+        ({}, ["13", "14"]),
+        ({"category": "sim"}, ["13"]),
+        ({"kernel": "k"}, ["13", "14"]),
+        ({"kernel": "k", "category": "default"}, ["14"]),
+        ({"pid": 14}, ["14"]),
+        ({"pid": 15}, []),  # which is idle
+        ({"kernel": "other"}, []),
+    ],
+)
+def test_kill_tasks(server, status, choice, pids):
+    """Exactly the tasks that were seen, and only where all that is asked for holds."""
+    (session,) = status["sessions"]
+    status["sessions"] = [
+        session,
+        {**session, "pid": 14, "task": 9, "category": "default"},
+        {**session, "pid": 15, "task": None, "category": None},
+    ]
+    server.status = status
+    killed = farm_admin.kill_tasks(server.address, **choice)
+    assert [str(session.pid) for session in killed] == pids
+    tasks = {"13": ((4, 4),), "14": ((9, 9),)}
+    assert server.doomed == ([({pid: tasks[pid] for pid in pids}, False)] if pids else [])
+
+
+def test_kill_tasks_of_others(server, status):
+    """The server leaves them out of its answer, and so does this."""
+    server.status = status
+    server.obliging = False
+    assert farm_admin.kill_tasks(server.address) == []
+
+
+def test_kill_tasks_of_an_old_server(server, status):
+    """It is not asked what it would not understand."""
+    server.status = status
+    server.features = ("modules", "kill")
+    with pytest.raises(UnsupportedError, match="is too old to end tasks for others"):
+        farm_admin.kill_tasks(server.address)
+    assert server.doomed == []
 
 
 def test_end_of_a_server_over_ssh():

@@ -8,6 +8,7 @@ from farm_common import ProtocolError
 from farm_common.kills import pack_kill, pack_killed, spans_of, unpack_kill, unpack_killed
 
 SESSION = "0123456789abcdef" * 2
+NAMES = st.sampled_from([SESSION, "1", "4194304"])
 
 IDENTS = st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 20), max_size=30)
 
@@ -34,13 +35,13 @@ def test_spans_hold_the_same_ids(idents):
     assert [ident for first, last in spans for ident in range(first, last + 1)] == idents
 
 
-@given(st.dictionaries(st.just(SESSION), IDENTS.filter(bool).map(spans_of)), st.booleans())
+@given(st.dictionaries(NAMES, IDENTS.filter(bool).map(spans_of)), st.booleans())
 def test_kill_there_and_back(sessions, dry_run):
     """What is packed is what is unpacked."""
     assert unpack_kill(pack_kill(sessions, dry_run)) == (sessions, dry_run)
 
 
-@given(st.dictionaries(st.just(SESSION), st.integers(0, 2**63 - 1)))
+@given(st.dictionaries(NAMES, st.integers(0, 2**63 - 1)))
 def test_killed_there_and_back(tasks):
     """What is packed is what is unpacked."""
     assert unpack_killed(pack_killed(tasks)) == tasks
@@ -63,5 +64,5 @@ def test_rubbish(unpack, body):
 
 def test_the_session_is_named():
     """So that the log tells what was wrong."""
-    with pytest.raises(ProtocolError, match="'0123' is no session's id"):
+    with pytest.raises(ProtocolError, match="'0123' is neither a session's id nor a pid"):
         unpack_kill(b'{"sessions":{"0123":[[1,1]]}}')

@@ -37,7 +37,7 @@ PUBLIC = {
         SESSION_SIZE Select ServerHello check_magic common_version decode_json encode_json
     """,
     "farm_common.kills": """
-        KILLED Spans TIMEOUT pack_kill pack_killed spans_of unpack_kill unpack_killed
+        KILLED KILL_BY_PID Spans TIMEOUT pack_kill pack_killed spans_of unpack_kill unpack_killed
     """,
     "farm_common.logs": "LEVELS environment_level log_to_stderr set_up_logging",
     "farm_common.memory": "allocate note trim",

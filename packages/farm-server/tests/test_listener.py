@@ -915,6 +915,30 @@ def test_kill_by_somebody(bench, theirs, ours, may):
     assert bench.processes.signals == ([(pid, SIGNAL)] if may else [])
 
 
+@pytest.mark.parametrize(
+    ("theirs", "ours", "may"),
+    [
+        (["tls", "alice"], ["tls", "alice"], True),
+        (["tls", "alice"], ["tls", "bob"], False),
+        (["local user", "4711"], ["local user", "4711"], True),
+        (["local user", "4711"], ["local user", "0"], True),
+        (None, None, False),
+    ],
+)
+def test_kill_by_pid(bench, theirs, ours, may):
+    """As by id; but who is nobody could have been told the one by its client only."""
+    _, pid, birth = bench.session(principal=theirs)
+    _, _, control = bench.session("control", principal=ours)
+    running(birth, 4)
+    sessions = {str(pid): [[4, 4]], "1": [[4, 4]]}
+    bench.tell(control, ask="kill", sessions=sessions, dry_run=True)
+    bench.settle()
+    assert bench.hear(control) == {"tasks": {str(pid): 4} if may else {}}
+    bench.tell(control, ask="kill", sessions=sessions, dry_run=False)
+    bench.settle()
+    assert bench.processes.signals == ([(pid, SIGNAL)] if may else [])
+
+
 def test_status_says_whose_a_session_is(bench):
     """Where clients authenticate; for people to read."""
     bench.session(principal=["tls", "alice"])

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NoReturn, Optional
 
 from farm_common.address import parse_address
@@ -18,10 +19,12 @@ from farm_common.security.options import add_client_options, client_auth
 from .__about__ import __version__
 from .certs import AUTHORITY_DAYS, DAYS, make_authority, make_client, make_server
 from .control import check_address
-from .end import check_endable, end_server
+from .end import check_lasting, end_server
+from .kill import kill_tasks
 from .ping import reach
 from .status import ServerStatus, status
-from .table import render
+from .table import cleaned, render
+from .top import show_top
 
 __all__ = ["main"]
 
@@ -32,7 +35,7 @@ EPILOG = """\
 addresses:
   127.0.0.1:11111  [::1]:11111  host:port  unix:///run/user/1000/farm.sock
   (?workers=N after one is accepted and means nothing here)
-  ssh://user@host  starts a server there, as a kernel would, and ends it again; not for end
+  ssh://user@host  starts a server there, as a kernel would, and ends it again; ping and status
 
 examples:
   farm-admin ping 127.0.0.1:11111 --timeout 30    wait for a server to start
@@ -40,6 +43,8 @@ examples:
   farm-admin status host1:11111 --json | jq '.[0].sessions | length'
   farm-admin ping ssh://me@node1 --timeout 20     can a kernel use that machine?
   farm-admin end unix:///run/user/1000/farm.sock
+  farm-admin top host1:11111 host2:11111          what they do, every two seconds; Ctrl-C ends it
+  farm-admin kill host1:11111 --category sim      end the tasks of that category that run there
   farm-admin ping host1:11111 --tls alice         with the certificate in the directory alice
   farm-admin ping host1.example.com:11111 --gss   with a ticket of Kerberos
 
@@ -67,9 +72,12 @@ _HELP = {
     "ping": "find out whether servers answer, and wait for them to",
     "end": "have servers take no new connections, and exit when the last one ends",
     "status": "show what servers do",
+    "top": "show what servers do again and again, the busiest workers first",
+    "kill": "end tasks that run; their programs are told so",
 }
 
-_TIMEOUT = {"ping": 3.0, "end": 10.0, "status": 10.0}
+#: How long to wait for an answer, in seconds, where it is not as long as for most.
+_TIMEOUT = {"ping": 3.0}
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> NoReturn:
@@ -94,13 +102,17 @@ def _run(options: argparse.Namespace) -> int:
     try:
         for address in map(parse_address, options.addresses):
             check_address(address)
-            if options.command == "end":
-                check_endable(address)
+            if options.command in ("end", "top", "kill"):
+                check_lasting(address, options.command)
+        if options.command == "kill":
+            _check_choice(options)
         auth = client_auth(options)
     except (FarmError, ValueError) as error:
         print(f"farm-admin: {error}", file=sys.stderr)
         return 2
-    act = _ACTIONS[options.command]
+    if options.command == "top":
+        return _top(options, auth)
+    act = partial(_kill, options) if options.command == "kill" else _ACTIONS[options.command]
     with ThreadPoolExecutor(min(_TOGETHER, len(options.addresses))) as executor:
         outcomes = list(
             executor.map(
@@ -115,8 +127,17 @@ def _run(options: argparse.Namespace) -> int:
             print(f"farm-admin: {outcome['error']}", file=sys.stderr)
         elif not options.json:
             print(f"{separator}{text}")
-            separator = "\n" if options.command == "status" else ""
+            separator = "\n" if options.command in ("status", "kill") else ""
     return 0 if all(outcome["ok"] for outcome, _ in outcomes) else 1
+
+
+def _check_choice(options: argparse.Namespace) -> None:
+    """Refuse to end everything by a slip."""
+    chosen = (options.category, options.kernel, options.pid) != (None, None, None)
+    if chosen is options.all:
+        raise ValueError(
+            "kill ends the tasks that --category, --kernel and --pid say, or with --all every one"
+        )
 
 
 _Outcome = tuple[dict[str, Any], str]
@@ -147,6 +168,42 @@ def _end(address: str, timeout: Optional[float], auth: Optional[Authenticator]) 
 def _status(address: str, timeout: Optional[float], auth: Optional[Authenticator]) -> _Outcome:
     found: ServerStatus = status(address, auth=auth, timeout=timeout)
     return found.to_json(), render(address, found)
+
+
+def _kill(
+    options: argparse.Namespace,
+    address: str,
+    timeout: Optional[float],
+    auth: Optional[Authenticator],
+) -> _Outcome:
+    killed = kill_tasks(
+        address,
+        options.category,
+        kernel=options.kernel,
+        pid=options.pid,
+        dry_run=options.dry_run,
+        auth=auth,
+        timeout=timeout,
+    )
+    verb = "would end" if options.dry_run else "ended"
+    lines = [
+        f"{address}  {verb} task {session.task} of {cleaned(session.kernel) or 'a kernel'}, "
+        f"category {cleaned(session.category or '-')}, in process {session.pid}"
+        for session in killed
+    ]
+    return (
+        {"killed": [{"pid": session.pid, "task": session.task} for session in killed]},
+        "\n".join(lines) or f"{address}  no such task of yours runs",
+    )
+
+
+def _top(options: argparse.Namespace, auth: Optional[Authenticator]) -> int:
+    try:
+        well = show_top(options.addresses, auth, options.timeout, options.interval, options.count)
+    except FarmError as error:
+        print(f"farm-admin: {error}", file=sys.stderr)
+        return 1
+    return 0 if well else 1
 
 
 _ACTIONS: dict[str, _Action] = {"ping": _ping, "end": _end, "status": _status}
@@ -243,18 +300,58 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--timeout",
             type=_seconds,
-            default=_TIMEOUT[name],
+            default=_TIMEOUT.get(name, 10.0),
             metavar="S",
             help='how many seconds to wait, or "none" (default: %(default)g)',
         )
-        command.add_argument(
-            "--json",
-            action="store_true",
-            help="print a list with an object for each address, in order",
-        )
+        if name == "top":
+            _add_top(command)
+        else:
+            command.add_argument(
+                "--json",
+                action="store_true",
+                help="print a list with an object for each address, in order",
+            )
+        if name == "kill":
+            _add_kill(command)
         add_client_options(command)
     _add_certs(commands)
     return parser
+
+
+def _add_top(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--interval",
+        type=_interval,
+        default=2.0,
+        metavar="S",
+        help="how many seconds between two looks (default: %(default)g)",
+    )
+    command.add_argument(
+        "--count", type=_count, metavar="N", help="how often to look (default: until Ctrl-C)"
+    )
+
+
+def _add_kill(command: argparse.ArgumentParser) -> None:
+    which = command.add_argument_group("which tasks (all that are given must hold)")
+    which.add_argument("--category", metavar="C", help="those of this category")
+    which.add_argument("--kernel", metavar="NAME", help="those of kernels with this name")
+    which.add_argument("--pid", type=_count, metavar="N", help="the one of this worker, see status")
+    which.add_argument("--all", action="store_true", help="every one, if none of these is given")
+    command.add_argument("--dry-run", action="store_true", help="only say which would be ended")
+
+
+def _interval(text: str) -> float:
+    found = _seconds(text)
+    if found is None:
+        raise argparse.ArgumentTypeError("an interval has an end")
+    return found
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 1 << 31):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 def _seconds(text: str) -> Optional[float]:

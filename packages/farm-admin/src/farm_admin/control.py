@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional, Union, final
 
 from farm_common.address import Address
 from farm_common.deadline import Deadline
-from farm_common.errors import AddressError, ProtocolError
+from farm_common.errors import AddressError, ProtocolError, UnsupportedError
 from farm_common.frames import Frame, Kind
 from farm_common.handshake import ClientHello, decode_json
 from farm_common.interpreter import hello_fields
+from farm_common.kills import KILL_BY_PID, Spans, pack_kill, unpack_killed
 from farm_common.security import Authenticator, NoAuth
 from farm_common.stream import Stream, connect_stream, unreachable
 
@@ -62,6 +64,7 @@ class Control:
                 raise self._explained(error) from error
             raise
         self._stream: Stream = greeting.stream
+        self._features = greeting.hello.features
 
     def __enter__(self) -> Control:
         return self
@@ -72,8 +75,16 @@ class Control:
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, and end what was started for it."""
         self._stream.close()
         self._end_server()
+
+    def renew(self, deadline: Deadline) -> None:
+        """Have another deadline for what follows."""
+        self._deadline = deadline
 
     def _end_server(self) -> None:
         if self._server is not None:
@@ -91,11 +102,32 @@ class Control:
         """Return when the server takes no more connections."""
         self._ask(Kind.DRAIN, Kind.DRAINING)
 
-    def _ask(self, kind: int, answer: int) -> Frame:
+    def kill(self, sessions: Mapping[str, Spans], dry_run: bool) -> dict[str, int]:
+        """End tasks that run.
+
+        Args:
+            sessions: Those that may be ended, by the pids of the processes that run them.
+            dry_run: Only tell which of them run.
+
+        Returns:
+            The task that was ended, by the pid.
+
+        Raises:
+            UnsupportedError: The server is too old.
+        """
+        if KILL_BY_PID not in self._features:
+            raise UnsupportedError(
+                f"{self._address.endpoint} is too old to end tasks for others than their own "
+                "kernels: upgrade farm-server there"
+            )
+        body = pack_kill(sessions, dry_run)
+        return unpack_killed(self._ask(Kind.KILL, Kind.KILLED, body).body)
+
+    def _ask(self, kind: int, answer: int, body: bytes = b"") -> Frame:
         stream = self._stream
         try:
             self._limit()
-            stream.send(stream.connection.send(kind, ident=1))
+            stream.send(stream.connection.send(kind, body, ident=1))
             while True:
                 self._limit()
                 for happening in stream.receive():

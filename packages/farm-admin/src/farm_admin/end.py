@@ -11,7 +11,7 @@ from farm_common.security import Authenticator
 
 from .control import Control
 
-__all__ = ["check_endable", "end_server"]
+__all__ = ["check_lasting", "end_server"]
 
 
 def end_server(
@@ -34,19 +34,23 @@ def end_server(
         TimeoutError: It did not answer in time.
     """
     parsed = parse_address(address)
-    check_endable(parsed)
+    check_lasting(parsed)
     with Control(parsed, auth, Deadline(timeout)) as control:
         control.drain()
 
 
-def check_endable(address: Address) -> None:
+def check_lasting(address: Address, purpose: str = "end") -> None:
     """Refuse an address whose server has no life of its own.
+
+    Args:
+        address: The address.
+        purpose: What was to be done with the server.
 
     Raises:
         AddressError: It is one.
     """
     if address.kind == "ssh":
         raise AddressError(
-            f"{str(address)!r} has no server to end: one that is started over ssh ends with the "
-            "kernel or the command that started it"
+            f"{str(address)!r} has no server to {purpose}: one that is started over ssh is there "
+            "for the kernel or the command that started it, and ends with that"
         )

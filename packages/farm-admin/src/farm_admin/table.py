@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .status import ServerStatus, SessionStatus
 
-__all__ = ["duration", "render"]
+__all__ = ["cleaned", "duration", "render"]
 
 _HEADINGS = ("PID", "KERNEL", "INDEX", "CLIENT", "STATE", "CATEGORY", "DONE", "BUSY", "AGE")
 _RIGHT = {"PID", "INDEX", "DONE", "BUSY", "AGE"}
@@ -19,16 +19,17 @@ def render(address: str, status: ServerStatus) -> str:
     what = "draining, " if status.draining else ""
     plural = "" if len(working) == 1 else "s"
     limits = f"of at most {status.max_connections}; asks a kernel for {status.workers}"
-    release = f"farm-server {_clean(status.version)}, {_clean(status.python)}"
+    release = f"farm-server {cleaned(status.version)}, {cleaned(status.python)}"
+    process = f"process {status.pid} on {cleaned(status.host)}"
     lines = [
-        f"{address}  {_clean(status.name)}",
+        f"{address}  {cleaned(status.name)}",
         f"  {what}{len(working)} connection{plural} ({busy} busy), {limits}",
-        f"  process {status.pid} on {_clean(status.host)}, up {duration(status.uptime)}, {release}",
+        f"  {process}, up {duration(status.uptime)}, {release}",
     ]
     if tuple(status.addresses) != (address,) and status.addresses:
-        lines.append(f"  listens on {' '.join(map(_clean, status.addresses))}")
+        lines.append(f"  listens on {' '.join(map(cleaned, status.addresses))}")
     if status.tags:
-        lines.append(f"  tags {' '.join(map(_clean, status.tags))}")
+        lines.append(f"  tags {' '.join(map(cleaned, status.tags))}")
     if working:
         lines += ["", *_columns([_HEADINGS, *map(_row, working)])]
     return "\n".join(lines)
@@ -51,11 +52,11 @@ def duration(seconds: float) -> str:
 def _row(session: SessionStatus) -> tuple[str, ...]:
     return (
         str(session.pid),
-        _clean(session.kernel) or "-",
+        cleaned(session.kernel) or "-",
         str(session.index),
-        _clean(session.peer),
+        cleaned(session.peer),
         session.state,
-        _clean(session.category or "-"),
+        cleaned(session.category or "-"),
         str(session.tasks_done),
         duration(session.busy),
         duration(session.age),
@@ -74,6 +75,6 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _clean(text: str) -> str:
+def cleaned(text: str) -> str:
     """Text of others without what could move the cursor."""
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -10,11 +10,12 @@ from typing import Any
 
 from .__about__ import __version__
 from .handshake import Hello
+from .kills import KILL_BY_PID
 
 __all__ = ["FEATURES", "hello_fields", "shares_bytecode"]
 
 #: The optional parts of the protocol that this release knows.
-FEATURES: tuple[str, ...] = ("modules", "kill")
+FEATURES: tuple[str, ...] = ("modules", "kill", KILL_BY_PID)
 
 
 def hello_fields(frame_limit: int) -> dict[str, Any]:

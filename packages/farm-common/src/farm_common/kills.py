@@ -1,4 +1,8 @@
-"""Messages about tasks that are ended while they run: the bodies of KILL and KILLED."""
+"""Messages about tasks that are ended while they run: the bodies of KILL and KILLED.
+
+A session is named by its id, or by the pid of its process, which everybody can ask the server for.
+Which of the two a name is, its length says.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from .handshake import decode_json, encode_json
 
 __all__ = [
     "KILLED",
+    "KILL_BY_PID",
     "TIMEOUT",
     "Spans",
     "pack_kill",
@@ -25,10 +30,13 @@ __all__ = [
 KILLED = "killed"
 TIMEOUT = "timeout"
 
+#: The name of the protocol's feature that sessions may be named by their pids.
+KILL_BY_PID = "kill-by-pid"
+
 #: Ids of tasks, as pairs of the first and the last of each run.
 Spans = tuple[tuple[int, int], ...]
 
-_SESSION = re.compile("[0-9a-f]{32}")
+_SESSION = re.compile("[0-9a-f]{32}|[1-9][0-9]{0,9}")
 _IDS = range(1 << 63)
 
 
@@ -47,7 +55,8 @@ def pack_kill(sessions: Mapping[str, Spans], dry_run: bool = False) -> bytes:
     """The body of a KILL frame.
 
     Args:
-        sessions: The tasks that may be ended, by the id of the session that they were sent in.
+        sessions: The tasks that may be ended, by the id of the session that they were sent in, or
+            its pid.
         dry_run: Only tell which of them run.
     """
     return encode_json({"sessions": sessions, "dry_run": dry_run})
@@ -71,7 +80,7 @@ def unpack_kill(body: Buffer) -> tuple[dict[str, Spans], bool]:
 
 
 def pack_killed(tasks: Mapping[str, int]) -> bytes:
-    """The body of a KILLED frame: the task that was ended, by the id of its session."""
+    """The body of a KILLED frame: the task that was ended, by the session as KILL named it."""
     return encode_json({"tasks": tasks})
 
 
@@ -89,7 +98,7 @@ def unpack_killed(body: Buffer) -> dict[str, int]:
 
 def _session(name: str) -> str:
     if not _SESSION.fullmatch(name):
-        raise ProtocolError(f"{name[:40]!r} is no session's id: that has 32 hexadecimal digits")
+        raise ProtocolError(f"{name[:40]!r} is neither a session's id nor a pid")
     return name
 
 

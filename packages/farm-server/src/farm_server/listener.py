@@ -573,19 +573,29 @@ class Listener:
         return None
 
     def _kill_tasks(self, child: Child, request: dict[str, Any]) -> None:
-        """Do what a KILL asks for: who knows a session's id and has its principal may do it."""
-        tasks = {}
+        """Do what a KILL asks for: who names a session and has its principal may do it."""
+        tasks, names = {}, {}
         for name, spans in request["sessions"].items():
-            other = self._children.get(bytes.fromhex(name))
+            other = self._called(name, child)
             # Another's session is as one that is not there.
             if other is not None and other.role == "work" and may_act_for(child, other):
                 tasks[other] = spans
+                names[other.session.hex()] = name
 
         def answer(killed: dict[str, int]) -> None:
             if not child.ended and child.pipe.fileno() >= 0:
-                self._answer(child, {"tasks": killed})
+                found = {names[session]: task for session, task in killed.items()}
+                self._answer(child, {"tasks": found})
 
         self._kills.request(tasks, request["dry_run"], answer)
+
+    def _called(self, name: str, by: Child) -> Optional[Child]:
+        """The session with an id, or a pid: these are no secret, so not for who is nobody."""
+        if len(name) == 2 * len(by.session):
+            return self._children.get(bytes.fromhex(name))
+        if by.principal is None:
+            return None
+        return next((one for one in self._children.values() if str(one.pid) == name), None)
 
     def _admit(self, child: Child, request: dict[str, Any]) -> dict[str, Any]:
         role = str(request.get("role"))

@@ -28,6 +28,11 @@ __all__ = ["Monitor"]
 _TICK = 5
 _IDLE_TICKS = 20
 
+#: How often it looks, in ms, whether the client has acknowledged large results, and how many bytes
+#: make them so: their memory is to be given back, and nothing tells when it is free.
+_UNTIL_FREE = 250
+_LARGE = 1 << 20
+
 #: POLLRDHUP is 0x2000 on Linux, where PyPy does not name it.
 _HANGUP = getattr(select, "POLLRDHUP", 0x2000 if sys.platform == "linux" else select.POLLHUP)
 
@@ -89,7 +94,10 @@ class Monitor(threading.Thread):
             # `_asleep` and then looks at `idle`: one of them sees the other.
             timeout: Optional[int] = _TICK if not self._asleep or not self.idle else None
             if timeout is None:
-                trim()
+                if self._holding:
+                    timeout = _UNTIL_FREE
+                else:
+                    trim()
             self._listen(not self.idle and self._inbox.wanted)
             for descriptor, events in self._poll.poll(timeout):
                 if descriptor == self._bell:
@@ -115,6 +123,12 @@ class Monitor(threading.Thread):
             if self._lifeline and (self._gone or self._found):
                 self._look_for_client()
             self._worker.flush_stale()
+
+    @property
+    def _holding(self) -> bool:
+        """Whether large results are kept until the client has them."""
+        lifeline = self._lifeline
+        return lifeline is not None and lifeline.resumption.unacknowledged >= _LARGE
 
     def _look_for_client(self) -> None:
         """Find out whether the client went for good, was lost, or is back."""
