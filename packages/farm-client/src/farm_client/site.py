@@ -225,6 +225,8 @@ class Site:
             greeting.stream.outlive()
         link = Link(greeting.stream, greeting.hello, f"worker {index} at {self.address.endpoint}")
         link.index = index
+        if self._launcher is not None:
+            link.launch = self._launcher.launches
         return link
 
     def _persist(self, index: int, role: str, deadline: Deadline) -> Greeting:
@@ -251,6 +253,11 @@ class Site:
                     raise KernelCreationError(reason) from error
         raise AssertionError("backoff is endless")
 
+    def _has_ended(self, link: Link) -> bool:
+        """Whether a link's server was this kernel's own, and is gone with all that it kept."""
+        launcher = self._launcher
+        return launcher is not None and (not launcher.running or launcher.launches != link.launch)
+
     def _unreachable(self, error: BaseException) -> str:
         if self._launcher is not None:  # nobody can start that one
             return f"the private server of {str(self.address)!r} does not answer: {_reason(error)}"
@@ -276,7 +283,7 @@ class Site:
                 if recovered:
                     return
                 if greeting is None:
-                    reason = _lost_for(error, patience)
+                    reason = _lost_for(error, None if self._has_ended(link) else patience)
             if greeting is None:
                 greeting, recovered = self._replace(link, reason, engine, patience)
             if greeting is not None and not self._over(link):
@@ -367,6 +374,8 @@ class Site:
         for pause in backoff():
             if self._stopped.is_set() or link.lost or self.links.get(link.index) is not link:
                 break
+            if self._has_ended(link):
+                break  # without waiting for the next one, which may never start
             returns = self._returns
             try:
                 greeting = self._call(link)
@@ -478,11 +487,15 @@ def _go_on(link: Link, greeting: Greeting, engine: Engine) -> bool:
     return went_on
 
 
-def _lost_for(error: BaseException, patience: _Patience) -> str:
-    """How a worker was lost that may be there yet."""
+def _lost_for(error: BaseException, patience: Optional[_Patience]) -> str:
+    """How a worker was lost that may be there yet; without patience, it was not waited for."""
+    if patience is None:
+        end = "with it the server that this kernel had started"
+    else:
+        end = f"not found again in {patience.seconds():.0f} s"
     return (
-        f"the connection was lost ({_reason(error)}) and not found again in "
-        f"{patience.seconds():.0f} s; whether the task was executed is not known"
+        f"the connection was lost ({_reason(error)}) and {end}; "
+        "whether the task was executed is not known"
     )
 
 
