@@ -150,7 +150,8 @@ def install_in_roots(session: nox.Session, wheels: Path) -> dict[str, str]:
     """Install wheels for the interpreters of later Debians; return these as programs to run."""
     pythons = {}
     for suite, commands in ROOTS.items():
-        made = session.run("ci/root", suite, *commands.values(), external=True, silent=True)
+        packages = [*commands.values(), "openssh-client"]  # the tests of transports are clients there
+        made = session.run("ci/root", suite, *packages, external=True, silent=True)
         folder = str(made).strip().splitlines()[-1]
         for name, command in commands.items():
             home = Path(session.virtualenv.location) / "peers" / name

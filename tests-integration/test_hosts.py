@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from namespaces import OWN, why_none
 from sshd import ROOT, SSHD, bare, make_place
 from users import make_user, remove_user
 
@@ -20,27 +21,13 @@ PYTHONS = json.loads(os.environ.get("FARM_PYTHONS", "{}")) or {"this": sys.execu
 BOUND = 110.0
 
 
-def why_not():
-    """What is missing, if anything is."""
-    missing = [name for name in ("unshare", "nsenter", "ip") if shutil.which(name) is None]
-    if missing:
-        return f"{', '.join(missing)}: not installed (Debian: util-linux, iproute2)"
-    tried = subprocess.run(
-        ["unshare", "-n", "ip", "link", "add", "v0", "type", "bridge"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return f"no network namespaces here: {tried.stderr.strip()}" if tried.returncode else ""
-
-
 def test_cables_that_are_pulled():
     """For a moment, for long, and with the host dead: work goes on; each task has its result."""
-    reason = why_not()
+    reason = why_none()
     if reason:
         pytest.skip(reason)
     done = subprocess.run(
-        ["unshare", "-n", sys.executable, str(SCENARIOS / "hosts.py")],
+        [*OWN, sys.executable, str(SCENARIOS / "hosts.py")],
         capture_output=True,
         text=True,
         check=False,
@@ -111,16 +98,14 @@ def install(python, home, user, packages):
 
 def test_three_hosts_over_ssh(request):
     """One kernel over three users, systems and interpreters: cables are pulled, one is gone."""
-    reason = why_not() or ("" if ROOT else "only root can make users")
+    reason = why_none() or ("" if ROOT else "only root can make users")
     if not SSHD or not shutil.which("ssh"):
         reason = reason or "needs the Debian packages openssh-server and openssh-client"
     if reason:
         pytest.skip(reason)
     given = request.getfixturevalue("ssh_hosts")
-    # In a namespace of processes, too: when the first of them ends, all do.
-    own = ["unshare", "-n", "-p", "-f", "--kill-child", "--mount-proc"]
     done = subprocess.run(
-        [*own, sys.executable, str(SCENARIOS / "ssh_hosts.py")],
+        [*OWN, sys.executable, str(SCENARIOS / "ssh_hosts.py")],
         input=json.dumps(given),
         capture_output=True,
         text=True,

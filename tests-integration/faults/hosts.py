@@ -55,18 +55,21 @@ class Host:
 
     Args:
         number: Which; its address follows from that.
+        options: Of its farm-server.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, *options: str) -> None:
+        self._options = options or ("--insecure",)
         self.link = Link(number)
         self.address = f"{self.link.place}:11111"
         self.start()
 
     def start(self) -> None:
         """Switch it on."""
-        command = ["unshare", "-n", sys.executable, "-c", _SERVER, self.address, "--insecure"]
+        command = ["unshare", "-n", sys.executable, "-c", _SERVER, self.address]
+        command += ["--workers", "2", "--log-level", "critical", *grace(2)]
         self.process = subprocess.Popen(
-            [*command, "--workers", "2", "--log-level", "critical", *grace(2)],
+            [*command, *self._options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -101,9 +101,9 @@ def addresses():
         if transport in ("unix", "tcp"):
             return launched(name)[("unix", "tcp").index(transport)]
         if "sshd" not in started:
-            folders.append(make_place())
+            # Both folders are where interpreters that have another root see them, see ci/root.
+            folders.append(make_place(Path.home()))
             started["sshd"] = Sshd(folders[-1])
-            # Where interpreters that are in another root see it, too.
             folders.append(tempfile.mkdtemp(prefix="farm-"))
             started["sshd"].cache = folders[-1]
         sshd = started["sshd"]
