@@ -150,7 +150,7 @@ def install_in_roots(session: nox.Session, wheels: Path) -> dict[str, str]:
     """Install wheels for the interpreters of later Debians; return these as programs to run."""
     pythons = {}
     for suite, commands in ROOTS.items():
-        packages = [*commands.values(), "openssh-client"]  # the tests of transports are clients there
+        packages = [*commands.values(), "openssh-client"]  # for clients that use ssh
         made = session.run("ci/root", suite, *packages, external=True, silent=True)
         folder = str(made).strip().splitlines()[-1]
         for name, command in commands.items():

@@ -43,9 +43,9 @@ def make_key(path: Path, passphrase: str = "") -> None:
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 
-def make_place(parent: Path = Path("/var/lib") if ROOT else Path.home()) -> Path:
+def make_place(parent: Path = Path("/var/lib" if ROOT else "~")) -> Path:
     """A folder with keys. Not under /tmp: sshd trusts none where anybody may write."""
-    folder = Path(tempfile.mkdtemp(prefix="farm-ssh-", dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix="farm-ssh-", dir=parent.expanduser()))
     folder.chmod(0o755)
     for name in ("host", "user"):
         make_key(folder / name)

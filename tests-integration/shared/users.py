@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import time
@@ -21,7 +22,7 @@ def make_user(name: str, home: Path, shell: str = "/bin/sh") -> None:
 
 
 def remove_user(name: str, seconds: float = 5.0) -> list[int]:
-    """Take a user and the home directory away, and end what runs as that user.
+    """Take away a user, what belongs to him in his home directory and /tmp, and what still runs.
 
     Args:
         name: Whom.
@@ -37,6 +38,10 @@ def remove_user(name: str, seconds: float = 5.0) -> list[int]:
     for pid in left:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    for entry in os.scandir("/tmp"):
+        with contextlib.suppress(FileNotFoundError):  # others come and go there
+            if entry.stat(follow_symlinks=False).st_uid == uid and entry.is_dir():
+                shutil.rmtree(entry.path, ignore_errors=True)
     _run("userdel", "-f", "-r", name)
     return left
 

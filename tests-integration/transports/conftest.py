@@ -102,7 +102,7 @@ def addresses():
             return launched(name)[("unix", "tcp").index(transport)]
         if "sshd" not in started:
             # Both folders are where interpreters that have another root see them, see ci/root.
-            folders.append(make_place(Path.home()))
+            folders.append(make_place(Path("~")))
             started["sshd"] = Sshd(folders[-1])
             folders.append(tempfile.mkdtemp(prefix="farm-"))
             started["sshd"].cache = folders[-1]
