@@ -14,10 +14,10 @@ import farm_admin
 import farm_client as farm
 from farm_common.address import parse_address
 from farm_common.deadline import Deadline
+from farm_common.greeting import connect_stream
 from farm_common.handshake import ClientHello
 from farm_common.interpreter import hello_fields
 from farm_common.security import NoAuth
-from farm_common.stream import connect_stream
 from farm_server import start_server
 
 BOUND = 10.0

@@ -18,10 +18,10 @@ import farm_client as farm
 from farm_common.address import parse_address
 from farm_common.deadline import Deadline
 from farm_common.frames import Kind
+from farm_common.greeting import connect_stream
 from farm_common.security import NoAuth
 from farm_common.shipping import pack, ship_function, unpack, unpack_exception
 from farm_common.shipping.modules import GivenModule, pack_changes, pack_module
-from farm_common.stream import connect_stream
 from farm_common.testing import client_hello
 
 BOUND = 30.0

@@ -20,11 +20,11 @@ from farm_common.address import parse_address
 from farm_common.deadline import Deadline
 from farm_common.errors import AuthError
 from farm_common.frames import Kind
+from farm_common.greeting import connect_stream
 from farm_common.handshake import NEW_SESSION, ClientHello
 from farm_common.interpreter import FEATURES, hello_fields
 from farm_common.resumption import FEATURE
 from farm_common.security import NoAuth
-from farm_common.stream import connect_stream
 
 BOUND = 30.0
 
@@ -585,13 +585,13 @@ class TestWhoMayComeBack:
 #: A server, a client and a network of their own; the network is taken away and given back.
 GONE = """
 import os, signal, subprocess, sys, threading, time
-import farm_common.stream as stream
+import farm_common.sockets as sockets
 import farm_client.site as site
 import farm_client as farm
 
 def hasten():
-    stream._SILENCE = 1.0
-    stream._KEEP_ALIVE = (("TCP_KEEPIDLE", 1), ("TCP_KEEPINTVL", 1), ("TCP_KEEPCNT", 2))
+    sockets._SILENCE = 1.0
+    sockets._KEEP_ALIVE = (("TCP_KEEPIDLE", 1), ("TCP_KEEPINTVL", 1), ("TCP_KEEPCNT", 2))
 
 def lo(state):
     subprocess.run(["ip", "link", "set", "lo", state], check=True)
@@ -603,9 +603,9 @@ def until(state):
         time.sleep(0.01)
 
 if sys.argv[1] == "serve":
-    import farm_server.listener as listener
+    import farm_server.children as children
     hasten()
-    listener._WATCH_SECONDS = 0.3
+    children._WATCH_SECONDS = 0.3
     from farm_server.cli import main
     main(["127.0.0.1:0", "--workers", "1", "--log-level", "info"])
 

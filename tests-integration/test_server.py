@@ -19,10 +19,10 @@ from farm_common.address import parse_address
 from farm_common.deadline import Deadline
 from farm_common.errors import AuthError, ProtocolError, UnsupportedError
 from farm_common.frames import FrameReader, Kind
+from farm_common.greeting import connect_stream
 from farm_common.handshake import NEW_SESSION, PREAMBLE_SIZE, ClientHello, Preamble, Refusal
 from farm_common.interpreter import hello_fields
 from farm_common.security import NoAuth
-from farm_common.stream import connect_stream
 from farm_server import start_server
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")

@@ -13,7 +13,7 @@ import socket
 from types import TracebackType
 from typing import Any, Callable, Optional
 
-from farm_common.stream import tune
+from farm_common.sockets import tune
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {"abs": abs}
 _PROTOCOL = 5

@@ -17,10 +17,10 @@ from census import Sample, sample
 from farm_common.address import parse_address
 from farm_common.deadline import Deadline
 from farm_common.frames import Kind
+from farm_common.greeting import connect_stream
 from farm_common.handshake import ClientHello, Preamble
 from farm_common.interpreter import hello_fields
 from farm_common.security import NoAuth
-from farm_common.stream import connect_stream
 from farm_server.settings import Settings
 
 __all__ = ["come_and_go", "grace", "kill_clients", "settle"]

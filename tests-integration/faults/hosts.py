@@ -22,7 +22,7 @@ from ledger import Ledger
 from links import Link, make_bridge, until
 
 import farm_client as farm
-from farm_common import stream
+from farm_common import sockets
 
 BOUND = 60.0
 
@@ -43,11 +43,11 @@ main()
 
 def hurry() -> None:
     """Have this process find out sooner that the other end of a connection is gone."""
-    stream._KEEP_ALIVE = tuple(
+    sockets._KEEP_ALIVE = tuple(
         (*rest, max(1, value // _SOONER)) if rest[0] != "TCP_KEEPCNT" else (*rest, value)
-        for *rest, value in stream._KEEP_ALIVE
+        for *rest, value in sockets._KEEP_ALIVE
     )
-    stream._SILENCE = getattr(stream, "_SILENCE", 0.0) / _SOONER
+    sockets._SILENCE = getattr(sockets, "_SILENCE", 0.0) / _SOONER
 
 
 class Host:

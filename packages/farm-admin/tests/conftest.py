@@ -7,11 +7,11 @@ import pytest
 
 from farm_common.deadline import Deadline
 from farm_common.frames import Kind
+from farm_common.greeting import server_handshake
 from farm_common.handshake import Refusal, ServerHello, encode_json
 from farm_common.interpreter import FEATURES, hello_fields
 from farm_common.kills import pack_killed, unpack_kill
 from farm_common.security import NoAuth
-from farm_common.stream import server_handshake
 
 STATUS = {
     "server": "id",

@@ -1,6 +1,8 @@
 """A server that is all paper: it speaks the protocol, and its workers are threads of the test."""
 
 import dataclasses
+import itertools
+import logging
 import os
 import random
 import shutil
@@ -12,8 +14,11 @@ from collections import defaultdict, deque
 import pytest
 
 import farm_client as farm
+from farm_client import patience, repair
+from farm_client import site as site_module
 from farm_common.deadline import Deadline
 from farm_common.frames import Flag, Kind
+from farm_common.greeting import server_handshake
 from farm_common.handshake import PREAMBLE_SIZE, Preamble, ServerHello
 from farm_common.interpreter import FEATURES, hello_fields
 from farm_common.kills import KILLED, pack_killed, unpack_kill
@@ -23,7 +28,7 @@ from farm_common.shipping import SharedStore, load_function, pack, pack_exceptio
 from farm_common.shipping.interruptions import pack_interruption
 from farm_common.shipping.modules import unpack_changes, unpack_module
 from farm_common.shipping.shared import _attach  # noqa: F401 (what pickles name)
-from farm_common.stream import server_handshake
+from farm_common.testing import FakeClock
 
 BOUND = 20.0
 
@@ -508,3 +513,34 @@ def jitter():
 def bound():
     """How many seconds anything in a test may take."""
     return BOUND
+
+
+@pytest.fixture
+def attempts(monkeypatch, caplog):
+    """Lets the next so many attempts to connect fail, each after a second of no real time."""
+    clock = FakeClock()
+    monkeypatch.setattr(patience, "time", clock)
+    connect = site_module.connect_stream
+    failures = []
+
+    def attempt(*args):
+        if failures:
+            clock.advance(1.0)
+            raise failures.pop()
+        return connect(*args)
+
+    monkeypatch.setattr(site_module, "connect_stream", attempt)
+    for module in (site_module, repair):
+        monkeypatch.setattr(module, "backoff", lambda: itertools.repeat(0.0))
+    caplog.set_level(logging.INFO, "farm.client")
+    return failures
+
+
+@pytest.fixture
+def shown(caplog):
+    """What was logged at a level, in order."""
+
+    def shown_(level):
+        return [record.getMessage() for record in caplog.records if record.levelno == level]
+
+    return shown_

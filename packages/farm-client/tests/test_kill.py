@@ -260,8 +260,8 @@ def test_a_worker_that_is_ended_again_and_again(single, paper):
     """It is replaced at once each time: nobody is to wait for what others do."""
     pauses = []
     (site,) = single._sites
-    wait = site._stopped.wait
-    site._stopped.wait = lambda seconds: pauses.append(seconds) or wait(seconds)
+    wait = site.stopped.wait
+    site.stopped.wait = lambda seconds: pauses.append(seconds) or wait(seconds)
     for n in range(4):
         future = wait_for(paper, f"a{n}")
         end_sessions(paper, task=1, done=0, verdict=KILLED, seconds=2.5)

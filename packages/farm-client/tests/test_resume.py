@@ -9,6 +9,7 @@ import time
 import pytest
 
 import farm_client as farm
+from farm_client import patience, repair
 from farm_client import site as site_module
 from farm_common.address import parse_address
 from farm_common.frames import Kind
@@ -40,9 +41,10 @@ def clock(monkeypatch, caplog):
                 raise failure
         return connect(*args)
 
-    monkeypatch.setattr(site_module, "time", clock)
+    monkeypatch.setattr(patience, "time", clock)
     monkeypatch.setattr(site_module, "connect", attempt)
-    monkeypatch.setattr(site_module, "backoff", lambda: itertools.repeat(0.0))
+    for module in (site_module, repair):
+        monkeypatch.setattr(module, "backoff", lambda: itertools.repeat(0.0))
     caplog.set_level(logging.INFO, "farm.client")
     return clock
 

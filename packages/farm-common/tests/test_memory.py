@@ -6,7 +6,7 @@ import types
 import pytest
 
 from farm_common import memory
-from farm_common.memory import allocate, trim
+from farm_common.memory import allocate, physical_memory, trim
 
 LARGE = 1 << 20
 
@@ -122,3 +122,10 @@ def test_what_was_allocated_counts(monkeypatch):
     monkeypatch.setattr(memory, "_noted", 0)
     allocate(3 * LARGE)
     assert memory._noted == 3 * LARGE
+
+
+def test_physical_memory(monkeypatch):
+    """The machine has some memory, and where it does not tell, plenty is assumed."""
+    assert physical_memory() > 1 << 26
+    monkeypatch.delattr("os.sysconf")
+    assert physical_memory() == 1 << 36

@@ -31,6 +31,9 @@ PUBLIC = {
         Buffer Flag Frame FrameReader HEADER_SIZE IGNORABLE Kind MAX_BUFFERS NAMES PREAUTH_LIMIT
         Unreadable byte_view encode_frame
     """,
+    "farm_common.greeting": """
+        Greeting HANDSHAKE_SECONDS client_handshake connect_stream server_handshake
+    """,
     "farm_common.guest": "Seat introduce run",
     "farm_common.handshake": """
         ClientHello Hello MAGIC NEW_SESSION Offer PREAMBLE_SIZE PROTOCOL_VERSIONS Preamble Refusal
@@ -40,7 +43,7 @@ PUBLIC = {
         KILLED KILL_BY_PID Spans TIMEOUT pack_kill pack_killed spans_of unpack_kill unpack_killed
     """,
     "farm_common.logs": "LEVELS environment_level log_to_stderr set_up_logging",
-    "farm_common.memory": "allocate note trim",
+    "farm_common.memory": "allocate note physical_memory trim",
     "farm_common.parts": """
         MISSING CallPart ChainPart ChainTails CountPart EachPart EachTail Failure FindPart
         MapPart MapTails MarkPart ReducePart Runner SomePart SortPart make_array
@@ -72,12 +75,10 @@ PUBLIC = {
     "farm_common.shipping.unit": """
         LAMBDA Unit build compile_unit made_from parse span
     """,
+    "farm_common.sockets": "connect is_silent tune unreachable",
     "farm_common.ssh": "SshServer",
     "farm_common.states": "Event Role State TRANSITIONS next_state",
-    "farm_common.stream": """
-        Greeting HANDSHAKE_SECONDS Stream client_handshake connect connect_stream is_silent
-        physical_memory server_handshake tune unreachable
-    """,
+    "farm_common.stream": "Stream",
     "farm_common.testing": "ConnectionPair FakeClock client_hello cut server_hello stream_pair",
 }
 

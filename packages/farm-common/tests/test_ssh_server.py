@@ -8,10 +8,10 @@ import threading
 import pytest
 
 from farm_common import AuthError, Deadline, KernelCreationError, NoAuth, parse_address
+from farm_common.greeting import connect_stream
 from farm_common.handshake import ClientHello
 from farm_common.interpreter import hello_fields
 from farm_common.ssh import SshServer, archive, server
-from farm_common.stream import connect_stream
 
 BOUND = 60.0
 

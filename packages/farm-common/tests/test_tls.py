@@ -19,8 +19,8 @@ import pytest
 from farm_common import Address, AuthError, NoAuth, PeerIdentity, TLSAuth
 from farm_common.deadline import Deadline
 from farm_common.frames import Kind
+from farm_common.greeting import client_handshake, server_handshake
 from farm_common.security.tls_layer import TLSLayer
-from farm_common.stream import client_handshake, server_handshake
 from farm_common.testing import client_hello, server_hello, stream_pair
 
 CERTS = Path(__file__).parent / "certs"

@@ -7,7 +7,7 @@ import pytest
 
 from farm_common.deadline import Deadline
 from farm_common.errors import AuthError
-from farm_common.stream import HANDSHAKE_SECONDS
+from farm_common.greeting import HANDSHAKE_SECONDS
 from farm_gss.context import KDC_SECONDS
 
 TOKEN, CONFIRM, REFUSE, DATA = 1, 2, 3, 4

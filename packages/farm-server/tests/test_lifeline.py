@@ -11,11 +11,11 @@ from farm_common.address import Address
 from farm_common.deadline import Deadline
 from farm_common.errors import AuthError
 from farm_common.frames import Kind
+from farm_common.greeting import client_handshake, server_handshake
 from farm_common.handshake import PREAMBLE_SIZE, Preamble
 from farm_common.resumption import FEATURE
 from farm_common.security import NoAuth
 from farm_common.shipping.modules import GivenModule, pack_module
-from farm_common.stream import client_handshake, server_handshake
 from farm_common.testing import client_hello, server_hello, stream_pair
 from farm_server.inbox import Inbox
 from farm_server.lifeline import Lifeline

@@ -22,7 +22,7 @@ from farm_common.stream import Stream
 from farm_common.testing import client_hello
 from farm_server.board import Slot
 from farm_server.interrupter import SIGNAL
-from farm_server.worker import Worker, warm_up
+from farm_server.worker import Worker
 
 
 class Client:
@@ -294,14 +294,6 @@ def test_a_client_that_is_gone(client):
     client.sock.close()
     client.worker.serve()
     client.stream.close()
-
-
-def test_warming_up_leaves_nothing(monkeypatch):
-    """No thread, no descriptor."""
-    before = os.listdir("/proc/self/fd") if os.path.exists("/proc/self/fd") else None
-    warm_up(rounds=3)
-    if before is not None:
-        assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
 def test_forgetting_functions(client):

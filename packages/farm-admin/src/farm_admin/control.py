@@ -11,11 +11,13 @@ from farm_common.address import Address
 from farm_common.deadline import Deadline
 from farm_common.errors import AddressError, ProtocolError, UnsupportedError
 from farm_common.frames import Frame, Kind
+from farm_common.greeting import connect_stream
 from farm_common.handshake import ClientHello, decode_json
 from farm_common.interpreter import hello_fields
 from farm_common.kills import KILL_BY_PID, Spans, pack_kill, unpack_killed
 from farm_common.security import Authenticator, NoAuth
-from farm_common.stream import Stream, connect_stream, unreachable
+from farm_common.sockets import unreachable
+from farm_common.stream import Stream
 
 if TYPE_CHECKING:
     from farm_common.ssh import SshServer

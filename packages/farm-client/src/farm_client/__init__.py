@@ -22,6 +22,7 @@ from farm_common.errors import (
     WorkerLostError,
 )
 from farm_common.logs import set_up_logging
+from farm_common.place import worker_index
 from farm_common.shipping import Shared
 
 from . import joblib as joblib  # not in __all__: `import *` must not hide the real one
@@ -64,9 +65,8 @@ from .cognate import (
     psome,
     psort,
 )
-from .kernel import (
-    Kernel,
-    WorkerInfo,
+from .kernel import Kernel
+from .kernels import (
     broadcast_task,
     check_kernel,
     current_kernel,
@@ -78,7 +78,6 @@ from .kernel import (
     make_kernel,
     set_kernel,
     task_categories_running,
-    worker_index,
 )
 from .options import task_category, task_options, task_priority
 from .promise import (
@@ -96,6 +95,7 @@ from .promise import (
 from .ptree import Ptree
 from .task import deftask, shared
 from .timers import cancel_timeout, submit_timeout
+from .workers import WorkerInfo
 
 __all__ = [
     "AddressError",

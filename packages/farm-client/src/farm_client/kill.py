@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Callable
 
 from farm_common.errors import FarmError, ProtocolError, UnsupportedError
 from farm_common.frames import Frame, Kind
+from farm_common.greeting import HANDSHAKE_SECONDS, Greeting
 from farm_common.kills import Spans, pack_kill, spans_of, unpack_killed
-from farm_common.stream import HANDSHAKE_SECONDS, Greeting
 
 from .job import Job
 from .link import Link

@@ -13,8 +13,8 @@ from typing import Any, Callable, Optional
 
 from farm_common.errors import AuthError, KernelEndedError, ProtocolError
 from farm_common.frames import Frame, Kind
+from farm_common.greeting import Greeting
 from farm_common.shipping import Shared
-from farm_common.stream import Greeting
 
 from . import interrupts
 from .crew import Crew

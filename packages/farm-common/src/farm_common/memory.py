@@ -11,11 +11,12 @@ idle process does not let it. There `trim` has it run, if `note` was told of eno
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
 from typing import Any
 
-__all__ = ["allocate", "note", "trim"]
+__all__ = ["allocate", "note", "physical_memory", "trim"]
 
 #: Smaller blocks are left to the allocator, which uses them again by itself.
 _LARGE = 1 << 20
@@ -101,6 +102,14 @@ def trim() -> None:
                 for index in range(len(_blocks))
                 if _references(_blocks, index) != _UNUSED
             ]
+
+
+def physical_memory() -> int:
+    """The machine's memory in bytes: no frame can be larger."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not POSIX, or not told
+        return 1 << 36
 
 
 def _make_room(size: int) -> None:

@@ -15,11 +15,12 @@ from .address import Address
 from .connection import Connection, Happening
 from .deadline import Deadline
 from .frames import Kind
+from .greeting import Greeting, client_handshake, server_handshake
 from .handshake import ClientHello, Offer, Preamble, Select, ServerHello
 from .interpreter import hello_fields
 from .security import Authenticator, NoAuth
 from .states import Role
-from .stream import Greeting, Stream, client_handshake, server_handshake
+from .stream import Stream
 
 __all__ = [
     "ConnectionPair",

@@ -9,7 +9,7 @@ import resource
 import sys
 from typing import Optional
 
-from farm_common.stream import physical_memory
+from farm_common.memory import physical_memory
 
 from .cgroup import cgroup_file
 

@@ -64,6 +64,7 @@ class Orphans:
         self._end = end
         self._replaced = replaced
         self._children: dict[Child, None] = {}  # the longest without a connection first
+        self._closed = False
 
     def add(self, child: Child, why: object = "the client hung up") -> None:
         """Take note that a session's connection is lost, and why; twice is no error."""
@@ -72,7 +73,10 @@ class Orphans:
         child.orphaned = began = self._timers.clock()
         self._children[child] = None
         log.info("process %d goes on without %s: %s", child.pid, child.peer, why)
-        self._timers.after(self._grace, lambda: self._look(child, began))
+        if self._closed:
+            self.expire(child)
+        else:
+            self._timers.after(self._grace, lambda: self._look(child, began))
 
     def remove(self, child: Child) -> None:
         """Take note that a session has ended."""
@@ -88,8 +92,9 @@ class Orphans:
         log.info("process %d was without %s for too long", child.pid, child.peer)
         self._end(child)
 
-    def expire_all(self) -> None:
-        """End all sessions that have no connection."""
+    def close(self) -> None:
+        """End all sessions that have no connection, now and whenever one loses its own."""
+        self._closed = True
         for child in list(self._children):
             self.expire(child)
 

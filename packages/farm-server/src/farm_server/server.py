@@ -169,7 +169,8 @@ def serve(
     from .limits import raise_descriptors, restore_descriptors
     from .listener import Listener
     from .signals import Signals
-    from .worker import run, warm_up
+    from .warmup import warm_up
+    from .worker import run
 
     others = threading.active_count() - 1
     if others:

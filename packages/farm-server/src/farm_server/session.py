@@ -40,11 +40,12 @@ from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from farm_common.deadline import Deadline
 from farm_common.errors import AuthError, FarmError, ProtocolError
+from farm_common.greeting import HANDSHAKE_SECONDS, server_handshake
 from farm_common.handshake import ClientHello, Preamble, Refusal, ServerHello
 from farm_common.interpreter import FEATURES, hello_fields
 from farm_common.resumption import FEATURE as RESUME
 from farm_common.security import Layer, PeerIdentity
-from farm_common.stream import HANDSHAKE_SECONDS, Stream, server_handshake
+from farm_common.stream import Stream
 
 from . import control
 from .board import Slot

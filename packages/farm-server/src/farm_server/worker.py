@@ -13,7 +13,6 @@ exit handlers of tasks do not hold it.
 from __future__ import annotations
 
 import os
-import pickle
 import socket
 import struct
 import threading
@@ -21,53 +20,44 @@ from itertools import repeat
 from time import perf_counter_ns
 from typing import Any, Callable, Optional
 
-from farm_common.connection import Connection, Happening
+from farm_common.connection import Happening
 from farm_common.errors import ProtocolError, SerializationError
 from farm_common.frames import (
     HEADER_SIZE,
-    Buffer,
     Flag,
     Frame,
-    FrameReader,
     Kind,
     Unreadable,
-    encode_frame,
 )
 from farm_common.handshake import ClientHello, decode_json
-from farm_common.interpreter import hello_fields, shares_bytecode
-from farm_common.memory import note
+from farm_common.interpreter import shares_bytecode
 from farm_common.parts import pack_failures_by, time_calls_by
 from farm_common.place import enter_worker
-from farm_common.security import PlainLayer
 from farm_common.shipping import (
     SCALARS,
     SharedStore,
-    load_function,
-    pack,
-    pack_exception,
-    ship_function,
     unpack,
 )
-from farm_common.shipping.exceptions import PackedException
 from farm_common.shipping.interruptions import pack_interruption
 from farm_common.shipping.modules import unpack_changes
-from farm_common.shipping.rebuild_classes import Classes
 from farm_common.shipping.rebuild_classes import table as class_table
 from farm_common.shipping.tasks import ID_SIZE
 from farm_common.shipping.unit import compile_unit as _  # noqa: F401  (once, not in each fork)
-from farm_common.states import Role, State
+from farm_common.states import State
 from farm_common.stream import Stream
 
 from .board import Slot
+from .function import Function
 from .importer import Importer
 from .inbox import Inbox
 from .interrupter import Interrupter, perform, perform_with
 from .lifeline import Lifeline
 from .monitor import Monitor
 from .output import Output
+from .results import Results
 from .session import tell
 
-__all__ = ["run", "warm_up"]
+__all__ = ["Worker", "run"]
 
 _LENGTH = struct.Struct("!I")
 
@@ -120,43 +110,11 @@ def run(
     worker = Worker(stream, client, slot.words, Output(client.output))
     worker.slot = slot
     worker.watch(parent, lifeline)
-    pack_failures_by(worker.pack_error)
+    pack_failures_by(worker.results.pack_error)
     time_calls_by(worker.timekeeper)
     if "modules" in client.features:
         worker.share_modules(client)
     worker.serve()
-
-
-class _Function:
-    """A task's function as the worker has it: bytes until it is first called."""
-
-    __slots__ = ("_classes", "_frame", "_loaded", "_rejection", "mean")
-
-    def __init__(self, frame: Frame, rejection: Optional[str]) -> None:
-        self._frame: Optional[Frame] = frame
-        self._loaded: Optional[Callable[..., Any]] = None
-        self._rejection = rejection
-        self._classes = Classes()
-        self.mean: Optional[float] = None  # ns a call
-
-    def load(self) -> Callable[..., Any]:
-        """The callable; raises whatever loading it raises."""
-        if self._loaded is None:
-            if self._rejection is not None:
-                raise SerializationError(self._rejection)
-            frame = self._frame
-            assert frame is not None
-            with self._classes:
-                self._loaded = load_function(memoryview(frame.body)[ID_SIZE:])
-            self._frame = None
-        else:
-            self._classes.restore()
-        return self._loaded
-
-    def took(self, nanoseconds: float) -> None:
-        """Take note of how long a call took."""
-        mean = self.mean
-        self.mean = nanoseconds if mean is None else mean + (nanoseconds - mean) / 8
 
 
 class Worker:
@@ -175,9 +133,6 @@ class Worker:
         self.slot: Optional[Slot] = None
         self._stream = stream
         self._connection = stream.connection
-        self._protocol = client.pickle
-        self._frame_limit = client.frame_limit
-        self._client_python = client.python[0], client.python[1]
         self._same_bytecode = shares_bytecode(client)
         self._foreign = (
             f"it holds bytecode of {client.implementation} {'.'.join(map(str, client.python))}, "
@@ -185,10 +140,9 @@ class Worker:
         )
         self._words = words
         self._output = output
-        self._functions: dict[bytes, _Function] = {}
+        self._functions: dict[bytes, Function] = {}
         self._inbox = Inbox(stream)
-        self._lifeline: Optional[Lifeline] = None
-        self._loose = False  # whether what was sent may still be needed as it was
+        self.results = Results(stream, client, words, self._inbox, output)
         self._importer: Optional[Importer] = None
         self._shared = SharedStore()
         self._shared.activate()
@@ -201,12 +155,6 @@ class Worker:
 
         self._lock = threading.Lock()  # held by the main thread but in user code and in waits
         self._lock.acquire()
-        self._segments: list[Buffer] = []  # encoded frames to be sent
-        self._values: list[Any] = []  # results of consecutive tasks, to be one frame
-        self._first = 0  # the id of the task that gave the first of them
-        self._elapsed = 0  # ns that these tasks took together
-        self._sent_at = perf_counter_ns()
-        self._ident = 0  # of the task that was started last
         self._done = 0
         self._busy = 0  # ns
         self._monitor: Optional[Monitor] = None
@@ -215,7 +163,7 @@ class Worker:
 
     def watch(self, parent: socket.socket, lifeline: Optional[Lifeline] = None) -> None:
         """Be looked after by the monitor thread and the parent."""
-        self._lifeline = self._inbox.lifeline = lifeline
+        self.results.lifeline = self._inbox.lifeline = lifeline
         class_table.at_worker = True  # this process has no other client
         self._parent = parent
         self._interrupter.install()
@@ -231,6 +179,7 @@ class Worker:
         """Let tasks import what only the client has."""
         self._importer = Importer(self._inbox.ask, client)
         self._importer.install()
+        self.results.explain = self._importer.explain
         return self._importer
 
     def serve(self) -> None:
@@ -240,7 +189,7 @@ class Worker:
             ProtocolError: The client broke the protocol.
         """
         while self.is_open():
-            self.flush()
+            self.results.flush()
             monitor = self._monitor
             if monitor is not None:
                 monitor.idle = True
@@ -258,15 +207,6 @@ class Worker:
             while happenings:
                 self.handle(happenings.pop(0))  # kept nowhere: its memory is received into again
 
-    @property
-    def running(self) -> bool:
-        """Whether a task is being executed; for the monitor."""
-        return bool(self._words[_TASK])
-
-    def is_open(self) -> bool:
-        """Whether the client has not said goodbye; for the monitor."""
-        return self._connection.state is State.OPEN
-
     def handle(self, happening: Happening) -> None:
         """Do what one frame asks for."""
         if isinstance(happening, Unreadable):
@@ -278,7 +218,7 @@ class Worker:
             self._execute(happening)
         elif kind == Kind.FUNCTION:
             ident = bytes(happening.body[:ID_SIZE])
-            self._functions[ident] = _Function(happening, self._rejection(happening))
+            self._functions[ident] = Function(happening, self._rejection(happening))
         elif kind == Kind.SHARED:
             self._keep_shared(happening)
         elif kind == Kind.RELEASE:
@@ -291,30 +231,30 @@ class Worker:
             if self._importer is not None:
                 self._importer.forget(unpack_changes(happening.body))
         elif kind == Kind.PING:
-            self._close_run()  # its answer says that the tasks before it are done
-            self._segments += self._connection.send(Kind.PONG, ident=happening.ident)
+            self.results.pong(happening.ident)
         elif kind in (Kind.STATUS, Kind.DRAIN):
             raise ProtocolError(f"a {happening.name} frame in a connection for work")
 
     def _execute(self, frame: Frame) -> None:
         """Execute the tasks of one frame and gather their results."""
-        words, lock, values = self._words, self._lock, self._values
+        words, lock, results = self._words, self._lock, self.results
+        values = results.values
         ident = frame.ident
         words[_TASK] = ident + 1  # unpacking arguments may already kill the process
         try:
             function, batch = self._decode(frame)
         except BaseException as error:
             words[_TASK] = words[_LIMIT] = 0
-            self._fail(ident, max(1, frame.count), error, 0, skip=2)
+            results.fail(ident, max(1, frame.count), error, 0, skip=2)
             return
         if function.mean is None or function.mean > _SHORT:
-            self.flush()
+            results.flush()
         call: Optional[Callable[..., Any]] = None
         value: Any = None
         limit, interrupter = self._limit, self._interrupter
         begun = started = perf_counter_ns()
         for args, keywords in batch:
-            self._ident = ident
+            results.current = ident
             words[_STARTED] = started
             words[_TASK] = ident + 1
             if limit and call is not None:
@@ -342,27 +282,38 @@ class Worker:
                 failure = None
                 words[_STATE] = Slot.WORK
             elif failure is not None:
-                self._fail(ident, 1, failure, ended - started, skip=1 if call is None else 2)
+                results.fail(ident, 1, failure, ended - started, skip=1 if call is None else 2)
                 failure = None  # its traceback refers to this frame
             elif type(value) in _SMALL or (type(value) in _SIZED and len(value) <= _SMALL_SIZE):
                 if not values:
-                    self._first = ident
+                    results.first = ident
                 values.append(value)
-                self._elapsed += ended - started
+                results.elapsed += ended - started
             else:
-                self._give(ident, value, ended - started, len(batch))
+                results.give(ident, value, ended - started, len(batch))
             value = None  # it may be large, and the next may need its room
             ident += 1
             started = ended
-            if ended - self._sent_at > _STALE:
-                self.flush()
+            if ended - results.sent_at > _STALE:
+                results.flush()
                 started = perf_counter_ns()
         self._done += len(batch)
         self._busy += started - begun
         words[_TASK], words[_DONE], words[_BUSY] = 0, self._done, self._busy
         function.took((started - begun) / len(batch))
 
-    def _load(self, function: _Function) -> Callable[..., Any]:
+    def _end(self, ident: int, error: Optional[BaseException], duration: int) -> None:
+        """Answer for a task that was interrupted."""
+        body = pack_interruption(
+            self._interrupter.reason,
+            duration / 1e9,
+            error,
+            skip=2,
+            tail=perform.__code__.co_filename,
+        )
+        self.results.interrupted(ident, body, duration)
+
+    def _load(self, function: Function) -> Callable[..., Any]:
         """Load a function; what that takes is not the task's time."""
         words, limit = self._words, self._limit
         if not limit:
@@ -381,10 +332,10 @@ class Worker:
     def _restart(self) -> None:
         self._words[_STARTED] = perf_counter_ns()
 
-    def _decode(self, frame: Frame) -> tuple[_Function, Any]:
+    def _decode(self, frame: Frame) -> tuple[Function, Any]:
         """The function of a TASK frame, and pairs of arguments and keyword arguments."""
-        if self._loose:
-            self._secure()
+        if self.results.loose:
+            self.results.secure()
         body = frame.body
         if len(body) > _COPY:
             body = memoryview(body)
@@ -451,179 +402,31 @@ class Worker:
 
         self._shared.put(ident, load)
 
-    # results
-
-    def _give(self, ident: int, value: Any, duration: int, count: int) -> None:
-        """Gather a frame's result that may change once another task runs: pack it now."""
-        try:
-            parcel = pack(value, self._protocol, "the result", self._same_bytecode)
-            body, buffers, bytecode = parcel.body, parcel.buffers, parcel.bytecode
-            size = len(body) + sum(map(len, buffers))
-            if size > self._frame_limit:
-                raise SerializationError(
-                    f"the result has {size} bytes, and the client takes {self._frame_limit}"
-                )
-            if parcel.minimum > self._client_python:
-                raise SerializationError(
-                    f"the result holds {parcel.newest}, which is in the syntax of Python "
-                    f"{'.'.join(map(str, parcel.minimum))}; the client runs an older one"
-                )
-        except BaseException as error:  # reducing it runs the user's code
-            self._fail(ident, 1, error, duration, skip=99)
-            return
-        self._close_run()
-        self._segments += self._connection.send(
-            Kind.RESULT,
-            body,
-            flags=Flag.BYTECODE if bytecode else 0,
-            count=1,
-            micros=duration // 1000,
-            ident=ident,
-            buffers=buffers,
-        )
-        if buffers:
-            self.flush()  # while they are as the task returned them
-            self._loose = self._lifeline is not None
-            if self._loose and count > 1:
-                self._secure()
-        note(size)
-
-    def _secure(self) -> None:
-        """Let tasks change again what others have returned: it may have to be sent once more."""
-        self._loose = False
-        assert self._lifeline is not None
-        resumption = self._lifeline.resumption
-        if resumption.loose:
-            self._inbox.glance()  # perhaps the client has it
-            if resumption.loose:
-                with self._inbox.reading:
-                    self._stream.secure()
-
-    def _fail(self, ident: int, count: int, error: BaseException, duration: int, skip: int) -> None:
-        body, bytecode = self.pack_error(error, skip)
-        self._close_run()
-        self._segments += self._connection.send(
-            Kind.ERROR,
-            body,
-            flags=Flag.BYTECODE if bytecode else 0,
-            count=count,
-            micros=duration // 1000,
-            ident=ident,
-        )
-
-    def _end(self, ident: int, error: Optional[BaseException], duration: int) -> None:
-        """Answer for a task that was interrupted."""
-        body = pack_interruption(
-            self._interrupter.reason,
-            duration / 1e9,
-            error,
-            skip=2,
-            tail=perform.__code__.co_filename,
-        )
-        self._close_run()
-        self._segments += self._connection.send(
-            Kind.ERROR, body, count=1, micros=duration // 1000, ident=ident
-        )
-
-    def pack_error(self, error: BaseException, skip: int) -> PackedException:
-        """An error of a task, for the client."""
-        if self._importer is not None:
-            self._importer.explain(error)
-        return pack_exception(
-            error, self._protocol, skip, bytecode=self._same_bytecode, limit=self._frame_limit
-        )
-
     def _reject(self, unreadable: Unreadable) -> None:
         """Answer for a frame that there was no memory for."""
         if unreadable.kind == Kind.TASK:
             size = unreadable.size + HEADER_SIZE
             error = MemoryError(f"no memory for the {size} bytes of the task's arguments")
-            self._fail(unreadable.ident, max(1, unreadable.count), error, 0, skip=0)
-
-    def _close_run(self) -> None:
-        """Make one frame of the results gathered so far."""
-        values = self._values
-        if not values:
-            return
-        count = len(values)
-        single = count == 1
-        # All are small scalars, so there is nothing to look after.
-        self._segments += encode_frame(
-            Kind.RESULT,
-            pickle.dumps(values[0] if single else values, self._protocol),
-            flags=0 if single else Flag.BATCH,
-            count=count,
-            micros=self._elapsed // 1000,
-            ident=self._first,
-        )
-        values.clear()
-        self._elapsed = 0
-
-    def flush(self, during: bool = False) -> None:
-        """Send what was gathered; the caller holds the lock, and a task may run `during` it."""
-        if self._values:
-            self._close_run()
-        self._sent_at = perf_counter_ns()
-        if self._output is not None and self._output.descriptors:
-            # What a task printed precedes its result.
-            self._segments[:0] = self._output.take(self._connection, self._ident, during)
-        lifeline = self._lifeline
-        if lifeline is not None and lifeline.resumption.owing:
-            self._segments += self._stream.acknowledgement()
-        if self._segments:
-            segments, self._segments = self._segments, []
-            words = self._words
-            if not during:
-                words[_STATE] = Slot.SENDING
-            try:
-                self._stream.send(segments)
-            except OSError:
-                pass  # the client is gone, which reading will tell
-            if lifeline is not None and self._stream.suspended and not during and lifeline.full:
-                lifeline.wait()
-            if not during:
-                words[_STATE] = Slot.WORK
-
-    def flush_stale(self) -> None:
-        """Send what has been waiting; for the monitor, while the main thread is in a task."""
-        output = self._output
-        if output is not None and self._lifeline is not None:
-            output.stalled = self._lifeline.full
-        waiting = output is not None and output.waiting and not output.stalled
-        if (waiting or self._values or self._segments) and self._lock.acquire(False):
-            try:
-                self.flush(during=True)
-            finally:
-                self._lock.release()
+            self.results.fail(unreadable.ident, max(1, unreadable.count), error, 0, skip=0)
 
     def _forget(self) -> None:
         self._forked = True
 
+    # for the monitor
 
-def warm_up(rounds: int = 500) -> None:
-    """Run the worker's loop in this process until a just-in-time compiler knows it.
+    @property
+    def running(self) -> bool:
+        """Whether a task is being executed."""
+        return bool(self._words[_TASK])
 
-    A forked worker inherits compiled code; without that it starts cold (measured on PyPy:
-    43,000 tasks/s instead of 86,000). Starts no thread, so that forking stays safe.
-    """
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        client = ClientHello(**hello_fields(1 << 30), role="work")
-        connection = Connection(Role.SERVER, frame_limit=1 << 30)
-        connection.state = State.OPEN
-        worker = Worker(Stream(ours, connection, PlainLayer()), client, [0] * 8, None)
-        reader = FrameReader(1 << 30)
-        function = ship_function(abs, client.pickle)
-        body = function.ident + function.body
-        worker.handle(Frame(Kind.FUNCTION, ident=0, body=body))
-        batch = pack([(-1,)] * 8, client.pickle, "arguments").body
-        single = pack(((-1.5,), {}), client.pickle, "arguments").body
-        for ident in range(1, 9 * rounds, 9):
-            many = encode_frame(
-                Kind.TASK, function.ident + batch, flags=Flag.BATCH, count=8, ident=ident
-            )
-            one = encode_frame(Kind.TASK, function.ident + single, count=1, ident=ident + 8)
-            for frame in reader.feed(b"".join((*many, *one))):
-                worker.handle(frame)
-            worker.flush()
-            theirs.recv(1 << 16)
+    def is_open(self) -> bool:
+        """Whether the client has not said goodbye."""
+        return self._connection.state is State.OPEN
+
+    def flush_stale(self) -> None:
+        """Send what has been waiting, while the main thread is in a task."""
+        if self.results.waits() and self._lock.acquire(False):
+            try:
+                self.results.flush(during=True)
+            finally:
+                self._lock.release()

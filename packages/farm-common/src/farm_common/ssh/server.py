@@ -17,7 +17,7 @@ from ..deadline import Deadline
 from ..errors import KernelCreationError
 from ..folder import private_folder
 from ..handshake import Preamble
-from ..stream import connect
+from ..sockets import connect
 from .archive import Archive, find_archive, series
 from .causes import said, ssh_failed
 from .command import PYTHONS, bootstrap, remote_command, ssh_command
