@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tables import markdown, order, write
+from matrix_tables import markdown, order, write
 
 FOLDER = Path(__file__).parent
 PAGE = "shipping-matrix.md"

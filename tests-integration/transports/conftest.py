@@ -17,8 +17,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import matrix_tables
 import pytest
-import tables
 from sshd import SSHD, Sshd, bare, make_place
 
 FOLDER = Path(__file__).parent
@@ -47,7 +47,7 @@ rows = collections.defaultdict(dict)
 
 def cells():
     """Each client, server and transport."""
-    names = sorted(PYTHONS, key=tables.order)
+    names = sorted(PYTHONS, key=matrix_tables.order)
     if EVERYTHING:
         for client in names:
             for server in names:
@@ -129,9 +129,10 @@ def visits(request, addresses, why_not):
     def visit(client):
         jobs = []
         for item in request.session.items:
-            params = getattr(item, "callspec", item).__dict__.get("params", {})
-            if params.get("client") == client and not why_not(params.get("transport", "")):
-                server, transport = params["server"], params["transport"]
+            params = item.callspec.params if hasattr(item, "callspec") else {}
+            server, transport = params.get("server"), params.get("transport")
+            # Those of the corpus have clients and servers, too.
+            if transport and params["client"] == client and not why_not(transport):
                 jobs.append((server, transport, addresses(server, transport)))
         done = subprocess.run(
             [PYTHONS[client], str(FOLDER / "client.py")],
@@ -177,8 +178,8 @@ def pytest_terminal_summary(terminalreporter):
         return
     columns = [*TRANSPORTS.values(), "run on"]
     terminalreporter.section("transports")
-    for line in tables.markdown(HEADS, columns, rows):
+    for line in matrix_tables.markdown(HEADS, columns, rows):
         terminalreporter.write_line(line)
     where = os.environ.get("FARM_MATRIX_WRITE")
     if where:
-        tables.write(Path(where) / PAGE, "transports", HEADS, lambda _: columns, rows)
+        matrix_tables.write(Path(where) / PAGE, "transports", HEADS, lambda _: columns, rows)
