@@ -45,7 +45,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 # Signatures name them, and nobody but farm makes them; a Buffer is any object with bytes.
-INTERNAL = {"Background", "Buffer", "Engine", "Job", "Library", "_Assembly"}
+INTERNAL = {"Background", "Buffer", "Engine", "Job", "Sites", "_Assembly"}
 
 # Every example in the documentation runs; a traceback's body may change, its last line may not.
 doctest_global_setup = "import farm_client as farm"

@@ -244,7 +244,7 @@ class TestTrees:
         got = {}
 
         def call(kernel, name):
-            farm.kernel._context.set(kernel)
+            farm.kernel.kernel.context.set(kernel)
             got[name] = tree.call(name)
 
         threads = [

@@ -398,11 +398,11 @@ def awaits(kernel, chance):
 @contextlib.contextmanager
 def borrowed(kernel):
     """Make the kernel the current one of this thread, and do not end it."""
-    token = farm.kernel._context.set(kernel)
+    token = farm.kernel.kernel.context.set(kernel)
     try:
         yield
     finally:
-        farm.kernel._context.reset(token)
+        farm.kernel.kernel.context.reset(token)
 
 
 # the runs

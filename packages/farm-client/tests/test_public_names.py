@@ -36,6 +36,37 @@ def test_the_package_exports_these_names():
         assert hasattr(farm, name), name
 
 
+KERNEL = """
+Channel Kernel WorkerInfo broadcast_task cancel_timeout check_kernel current_kernel deftask
+do_fast_receives end_kernel kernel_name kernel_worker_count kill_tasks make_channel make_kernel
+receive_result set_kernel submit_task submit_timeout task_categories_running task_category
+task_options task_priority try_receive_result worker_index
+"""
+
+PROMISE = """
+Chain Delay Future Promise chain delay force fulfill future is_fulfilled promise speculate
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "names"), [("kernel", KERNEL), ("promise", PROMISE)], ids=["kernel", "promise"]
+)
+def test_the_families_have_modules_of_their_own(module, names):
+    """As lparallel's packages: what the kernel has to do with, and the promises."""
+    found = importlib.import_module(f"farm_client.{module}")
+    assert sorted(names.split()) == sorted(found.__all__)
+    for name in set(found.__all__) - {"Chain", "Delay"}:
+        assert getattr(found, name) is getattr(farm, name)
+
+
+def test_the_cognates_have_a_module_of_their_own():
+    """All of the names that begin with p but the promises', and what they return."""
+    found = importlib.import_module("farm_client.cognate")
+    others = {"Promise", "ProtocolError", "Ptree", "promise"}
+    p = {name for name in farm.__all__ if name.startswith("p")} - others
+    assert set(found.__all__) == p | {"Stream"}
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_each_module_says_what_is_public(name):
     """In an ``__all__`` without unknown names."""

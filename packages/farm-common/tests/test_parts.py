@@ -8,6 +8,7 @@ from array import array
 
 import pytest
 
+from farm_common import parts
 from farm_common.errors import FarmError, InvalidTaskError
 from farm_common.parts import (
     MISSING,
@@ -461,3 +462,13 @@ def test_errors_of_timed_calls():
         pack_failures_by(None)
     assert report(failure) == (1, "KeyError: 'three'")
     assert skips == [2]  # the part's and the clock's
+
+
+@pytest.mark.parametrize("name", parts.__all__)
+def test_names_for_other_versions(name):
+    """What travels by name does so under the name that every version of farm knows."""
+    thing = getattr(parts, name)
+    assert thing.__module__ == "farm_common.parts"
+    data = pickle.dumps(thing, 0)
+    assert b"farm_common.parts" + f"\n{name}\n".encode() in data
+    assert pickle.loads(data) is thing

@@ -22,13 +22,11 @@ from farm_common.errors import (
     WorkerLostError,
 )
 from farm_common.logs import set_up_logging
-from farm_common.place import worker_index
 from farm_common.shipping import Shared
 
 from . import joblib as joblib  # not in __all__: `import *` must not hide the real one
 from . import ssh as ssh  # likewise
 from .__about__ import __version__
-from .channel import Channel, do_fast_receives, receive_result, submit_task, try_receive_result
 from .cognate import (
     Stream,
     pand,
@@ -65,21 +63,32 @@ from .cognate import (
     psome,
     psort,
 )
-from .kernel import Kernel
-from .kernels import (
+from .kernel import (
+    Channel,
+    Kernel,
     broadcast_task,
+    cancel_timeout,
     check_kernel,
     current_kernel,
+    deftask,
+    do_fast_receives,
     end_kernel,
     kernel_name,
     kernel_worker_count,
     kill_tasks,
     make_channel,
     make_kernel,
+    receive_result,
     set_kernel,
+    submit_task,
+    submit_timeout,
     task_categories_running,
+    task_category,
+    task_options,
+    task_priority,
+    try_receive_result,
+    worker_index,
 )
-from .options import task_category, task_options, task_priority
 from .promise import (
     Future,
     Promise,
@@ -93,8 +102,7 @@ from .promise import (
     speculate,
 )
 from .ptree import Ptree
-from .task import deftask, shared
-from .timers import cancel_timeout, submit_timeout
+from .task import shared
 from .workers import WorkerInfo
 
 __all__ = [

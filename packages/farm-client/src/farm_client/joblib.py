@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from farm_common.shipping import Shared
 
-from .kernel import Kernel
-from .kernels import current_kernel, make_kernel, set_kernel
+from .kernel import Kernel, current_kernel, make_kernel, set_kernel
 
 __all__ = ["register"]
 

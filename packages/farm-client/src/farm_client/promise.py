@@ -15,7 +15,7 @@ from farm_common.shipping.tasks import Task
 
 from .delay import Delay
 from .future import Future
-from .kernels import check_kernel
+from .kernel import check_kernel
 from .options import task_priority
 from .receptacle import Promise
 

@@ -34,7 +34,7 @@ from farm_common.shipping.tasks import Task
 from . import interrupts
 from .errand import Errand, drop
 from .interrupts import protected
-from .kernels import check_kernel
+from .kernel import check_kernel
 
 if TYPE_CHECKING:
     from .engine import Engine

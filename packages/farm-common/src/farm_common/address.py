@@ -16,9 +16,6 @@ from .errors import AddressError
 
 __all__ = ["UNIX_PATH_LIMIT", "Address", "AddressLike", "parse_address"]
 
-#: What is accepted wherever an address is asked for.
-AddressLike = Union[str, tuple[str, int], "Address"]
-
 FORMS = """accepted forms:
   ("10.0.0.7", 11111)  "10.0.0.7:11111"  "tcp://host:port"  "[::1]:11111"
   "unix:///run/user/1000/farm.sock"
@@ -102,6 +99,10 @@ class Address:
             return self.endpoint
         options = urlencode(pairs, safe="/=,:@~", errors="surrogateescape")
         return f"{self.endpoint}?{options}"
+
+
+#: What is accepted wherever an address is asked for.
+AddressLike = Union[str, tuple[str, int], Address]
 
 
 def parse_address(address: AddressLike) -> Address:

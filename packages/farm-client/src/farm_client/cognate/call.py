@@ -19,7 +19,7 @@ from farm_common.shipping import unpack_exception
 
 from ..function import Function
 from ..job import Job
-from ..kernels import check_kernel
+from ..kernel import check_kernel
 from ..options import Options, current_options
 from .inputs import is_sliceable
 from .pace import Even, Pace, PartEstimate, Sizes

@@ -12,7 +12,7 @@ from farm_common.shipping.tasks import Task
 
 from ..errand import Errand, drop, receive
 from ..future import Future
-from ..kernels import check_kernel
+from ..kernel import check_kernel
 from ..promise import Promise, force, future
 from ..task import RemoteTask
 

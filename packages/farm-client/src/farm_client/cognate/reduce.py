@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional
 from farm_common.parts import MISSING, ReducePart
 from farm_common.shipping.tasks import Task, task_function
 
-from ..kernels import check_kernel
+from ..kernel import check_kernel
 from ..promise import future
 from .call import Call
 from .local import call_here

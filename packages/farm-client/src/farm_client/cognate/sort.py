@@ -10,7 +10,7 @@ from typing import Any, Optional
 from farm_common.parts import SortPart
 from farm_common.shipping.tasks import Task
 
-from ..kernels import check_kernel
+from ..kernel import check_kernel
 from .call import Call, Part
 from .inputs import as_sequence, check_iterables, check_number, is_ndarray
 from .local import call_here

@@ -14,7 +14,7 @@ from farm_common.errors import SerializationError
 from farm_common.parts import Failure, MapPart
 from farm_common.shipping.tasks import Task
 
-from ..kernels import check_kernel
+from ..kernel import check_kernel
 from .call import Call, Part
 from .inputs import check_iterables, check_number, is_sliceable
 from .pace import Pace

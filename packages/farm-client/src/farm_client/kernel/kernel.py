@@ -12,15 +12,15 @@ from typing import Any, Optional, Union
 from farm_common.errors import NoKernelError
 from farm_common.shipping.tasks import Task
 
-from .channel import Channel
-from .executor import KernelExecutor
-from .future import Future
-from .job import Job
-from .options import Category, checked_category
-from .places import Place, parse_place
-from .sites import Sites
-from .trace import Trace
-from .workers import WorkerInfo, describe_worker
+from ..channel import Channel
+from ..executor import KernelExecutor
+from ..future import Future
+from ..job import Job
+from ..options import Category, checked_category
+from ..places import Place, parse_place
+from ..sites import Sites
+from ..trace import Trace
+from ..workers import WorkerInfo, describe_worker
 
 __all__ = ["Kernel", "checked_timeout", "context"]
 

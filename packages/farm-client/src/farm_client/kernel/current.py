@@ -11,13 +11,13 @@ from farm_common.errors import NoKernelError
 from farm_common.security import Authenticator, NoAuth
 from farm_common.shipping.tasks import Task
 
-from . import interrupts
-from .channel import Channel
+from .. import interrupts
+from ..channel import Channel
+from ..library import Library
+from ..options import Category
+from ..places import Place, list_places, parse_place
+from ..sites import Sites
 from .kernel import Kernel, checked_timeout, context
-from .library import Library
-from .options import Category
-from .places import Place, list_places, parse_place
-from .sites import Sites
 
 __all__ = [
     "broadcast_task",
