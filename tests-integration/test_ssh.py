@@ -125,11 +125,6 @@ def tcp_listeners(pids):
     return held & listening
 
 
-def about_worker():
-    """The server's process, and the worker's."""
-    return os.getppid(), os.getpid()
-
-
 # a kernel
 
 
@@ -168,7 +163,7 @@ def test_sockets(sshd, make, monkeypatch, until):
     long = Path(tempfile.mkdtemp(prefix="farm-" + "x" * 90))
     monkeypatch.setattr(tempfile, "tempdir", str(long))
     with make(sshd.address(), timeout=BOUND):
-        server, worker = farm.future(about_worker).result(BOUND)
+        server, worker = farm.future(lambda: (os.getppid(), os.getpid())).result(BOUND)
         (ssh,) = [pid for pid in processes(f"config-{sshd.port}") if is_named(pid, "ssh")]
         assert tcp_listeners([ssh, server, worker]) == set()
         arguments = Path(f"/proc/{ssh}/cmdline").read_bytes().decode().split("\0")
