@@ -128,7 +128,8 @@ def install_everywhere(session: nox.Session) -> dict[str, str]:
 
     Returns:
         What tests-integration is told by FARM_PYTHONS, a JSON object from the name of each
-        interpreter, the default one first, to a Python that has the wheels installed.
+        interpreter, the default one first, to a Python that has the wheels installed; and by
+        FARM_WHEELS, the folder of the wheels.
     """
     session.install(*group("build"), *group("test"))
     home = Path(session.virtualenv.location)
@@ -143,7 +144,7 @@ def install_everywhere(session: nox.Session) -> dict[str, str]:
     for name, python in pythons.items():
         others = (*group("libraries"), *group("certs")) if name == DEFAULT else group("joblib")
         install_wheels(session, python, wheels, "--reinstall", *group("numpy"), *others)
-    return {"FARM_PYTHONS": json.dumps(pythons)}
+    return {"FARM_PYTHONS": json.dumps(pythons), "FARM_WHEELS": str(wheels)}
 
 
 def install_in_roots(session: nox.Session, wheels: Path) -> dict[str, str]:
@@ -336,6 +337,24 @@ def soak(session: nox.Session) -> None:
 def crowd(session: nox.Session) -> None:
     """64 kernels, 1,000 connections, 1,000 killed clients at one server; --scale takes a part."""
     do_harm(session, "crowd")
+
+
+@nox.session(python=DEFAULT)
+def pages(session: nox.Session) -> None:
+    """Every page of the documentation as wide as a phone; of those in posargs, pictures."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        session.skip("there is no Chromium; on Debian: apt-get install chromium")
+    install_packages(session, *group("docs"), *group("pages"))
+    session.run("sphinx-build", "-b", "html", "-W", "-q", "docs", "docs/_build/html")
+    session.run("python", "ci/look_at_pages.py", "docs/_build", chromium, *session.posargs)
+
+
+@nox.session(python=DEFAULT)
+def picture(session: nox.Session) -> None:
+    """The README's picture, from a run of its programs; port 11111 must be free."""
+    install_packages(session)
+    session.run("python", "ci/make_picture.py")
 
 
 @nox.session(python=False)

@@ -25,7 +25,9 @@ def draw() -> str:
     """Both roles' tables in Markdown."""
     lines: list[str] = []
     for role in Role:
-        lines += [f"### The {role.name.lower()}", "", "| state | event | next state |"]
+        name = role.name.lower()
+        lines += [f"### The {name}", "", f"```{{states}} {name}", "```", ""]
+        lines += ["| state | event | next state |"]
         lines += ["| --- | --- | --- |"]
         for state, table in TRANSITIONS[role].items():
             rows: dict[tuple[str, str], list[str]] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
 import re
 import subprocess
@@ -12,12 +14,16 @@ from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
 
 project = "farm"
 author = "the farm developers"
 copyright = "the farm developers"  # noqa: A001 (Sphinx's name)
 
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 extensions = [
+    "diagrams",
+    "tables",
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
@@ -25,6 +31,8 @@ extensions = [
 ]
 exclude_patterns = ["_build", "_generated"]
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["farm.css"]
 html_title = "farm"
 
 # In docstrings `name` is a link where the name is documented, and code where it is not.
@@ -49,6 +57,9 @@ INTERNAL = {"Background", "Buffer", "Engine", "Job", "Sites", "_Assembly"}
 
 # Every example in the documentation runs; a traceback's body may change, its last line may not.
 doctest_global_setup = "import farm_client as farm"
+
+WHEELS = ("farm_client", "farm_server", "farm_admin", "farm_common")
+logger = logging.getLogger(__name__)
 
 SECTION = re.compile(r"\w+:$")
 attributes: dict[str, list[str]] = {}
@@ -115,6 +126,24 @@ def resolve(
     return None
 
 
+def check_names(app: Sphinx, env: BuildEnvironment) -> None:
+    """Warn of what a wheel exports and no page documents."""
+    known = {name.rpartition(".")[2] for name in env.domains["py"].objects}
+    for wheel in WHEELS:
+        for name in importlib.import_module(wheel).__all__:
+            if name not in known and not name.startswith("__"):
+                logger.warning("%s exports %s, which no page documents", wheel, name)
+
+
+def skip_internal(
+    app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object
+) -> bool | None:
+    """Leave out methods that a program has no argument for: the kernel calls them with a job."""
+    annotations = getattr(obj, "__annotations__", {}) if inspect.isfunction(obj) else {}
+    said = " ".join(map(str, annotations.values()))
+    return True if re.search(r"\bJob\b", said) else None
+
+
 def keep_attribute(
     app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
@@ -135,4 +164,6 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", keep_attribute, priority=400)
     app.connect("autodoc-process-docstring", restore_attribute, priority=600)
     app.connect("builder-inited", write_help)
+    app.connect("autodoc-skip-member", skip_internal)
     app.connect("missing-reference", resolve)
+    app.connect("env-check-consistency", check_names)

@@ -1,14 +1,124 @@
-"""Kernels of a server of paper: workers that come, go and die."""
+"""Kernels of a server of paper: how they are made, which is current, workers that come and go."""
 
 import json
+import threading
 
 import pytest
 
 import farm_client as farm
+import farm_client.sites
 from farm_client.future import Future
 from farm_common.frames import Kind
 
 BOUND = 20.0
+
+
+@pytest.mark.parametrize("bad", [3, None, 1.5, "nonsense", ("host", "port"), [""]])
+def test_bad_addresses(bad):
+    """Quoted, with the forms that are accepted."""
+    with pytest.raises(farm.AddressError, match=r"(?s)bad address .*accepted forms"):
+        farm.make_kernel(bad)
+
+
+def test_a_port_that_is_a_string():
+    """The error is about the pair, not as if it were two addresses."""
+    with pytest.raises(farm.AddressError, match=r"bad address \('host', '1'\): a tuple must be"):
+        farm.make_kernel(("host", "1"))
+
+
+@pytest.mark.parametrize("bad", ["x", "", None, "Forward"])
+def test_bad_outputs(bad):
+    """Named, with what it may be."""
+    with pytest.raises(ValueError, match="output is one of 'forward', 'server', 'discard', not"):
+        farm.make_kernel("local", output=bad)
+
+
+def test_other_bad_arguments():
+    """Likewise."""
+    with pytest.raises(TypeError, match="auth is an Authenticator, not 'x'"):
+        farm.make_kernel("local", auth="x")
+    with pytest.raises(TypeError, match="a kernel's name is a string, not 5"):
+        farm.make_kernel("local", name=5)
+    with pytest.raises(ValueError, match="at least one address"):
+        farm.make_kernel([])
+
+
+@pytest.mark.parametrize(
+    ("timeout", "kind"),
+    [
+        (-1, ValueError),
+        (float("nan"), ValueError),
+        (float("inf"), ValueError),
+        ("x", TypeError),
+        ("5", TypeError),
+        ([], TypeError),
+    ],
+)
+def test_bad_time_outs(kernel, timeout, kind):
+    """What is accepted is said."""
+    text = "^timeout is seconds from 0 on, or None to wait for ever, not "
+    with pytest.raises(kind, match=text):
+        farm.make_kernel("local", timeout=timeout)
+    with pytest.raises(kind, match=text):
+        kernel.add("local", timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        farm.check_kernel,
+        farm.make_channel,
+        farm.kernel_name,
+        farm.kernel_worker_count,
+        farm.task_categories_running,
+        lambda: farm.future(abs, 1),
+        lambda: farm.broadcast_task(abs, 1),
+    ],
+)
+def test_without_a_kernel(call):
+    """The error says how to make one, and how to start a server."""
+    assert farm.current_kernel() is None
+    with pytest.raises(farm.NoKernelError) as caught:
+        call()
+    assert str(caught.value) == (
+        "there is no current kernel. Make one by farm.make_kernel(), which uses this machine, or "
+        "start servers (farm-server 127.0.0.1:11111) and name them: "
+        'farm.make_kernel(["127.0.0.1:11111"])'
+    )
+    farm.end_kernel()
+
+
+def test_the_current_kernel(connect):
+    """The first one is the process's; ``with`` is the context's; a thread sees the process's."""
+    first, second = connect(name="first"), connect(name="second")
+    assert farm.current_kernel() is first
+    with second as entered:
+        assert entered is second
+        assert farm.kernel_name() == "second"
+        seen = []
+        thread = threading.Thread(target=lambda: seen.append(farm.kernel_name()))
+        thread.start()
+        thread.join()
+        assert seen == ["first"]
+        with first:
+            assert farm.current_kernel() is first
+        assert farm.current_kernel() is second
+    assert first.ended
+    assert second.ended
+    assert farm.current_kernel() is None
+    third = connect()
+    assert farm.current_kernel() is third
+    assert farm.set_kernel(None) is third
+    assert farm.current_kernel() is None
+    assert farm.set_kernel(third) is None
+
+
+def test_what_is_no_kernel(connect):
+    """It does not become the current one."""
+    kernel = connect()
+    with pytest.raises(TypeError, match="takes a kernel or None, not 5"):
+        farm.set_kernel(5)
+    assert farm.current_kernel() is kernel
 
 
 def test_what_the_server_is_told(connect, paper):
@@ -45,6 +155,57 @@ def test_after_the_end(connect):
         farm.try_receive_result(channel)
     with pytest.raises(farm.KernelEndedError):
         kernel.broadcast_task(abs, 1)
+
+
+def test_addresses_after_the_end(connect, paper):
+    """None is added, so no worker begins that nobody would end; and none is removed."""
+    kernel = connect()
+    kernel.end()
+    paper.join()
+    begun = len(paper.greeted)
+    with pytest.raises(farm.KernelEndedError, match="'farm-client' has ended"):
+        kernel.add(paper.address, timeout=BOUND)
+    with pytest.raises(farm.KernelEndedError, match="'farm-client' has ended"):
+        kernel.remove(paper.address)
+    assert len(paper.greeted) == begun
+
+
+def test_an_address_is_removed_without_its_options(connect, paper):
+    """Where that names one; where it names two, both are named in the error."""
+    kernel = connect()
+    one = f"{paper.address}?workers=1"
+    kernel.add(one, timeout=BOUND)
+    kernel.remove(paper.address)  # the one that is exactly this
+    assert kernel.addresses == [one]
+    kernel.add(f"{paper.address}?workers=2", timeout=BOUND)
+    with pytest.raises(ValueError, match=r"workers=1, .*workers=2"):
+        kernel.remove(paper.address)
+    kernel.remove(one)
+    with pytest.raises(ValueError, match="is the kernel's only address"):
+        kernel.remove(paper.address)
+
+
+def test_the_end_while_an_address_is_added(connect, paper, monkeypatch):
+    """The new workers, whom the end did not know of, are left again."""
+    kernel = connect()
+    monkeypatch.setattr(farm_client.sites, "make_room", lambda count: kernel.end())
+    with pytest.raises(farm.KernelEndedError, match="'farm-client' has ended"):
+        kernel.add(paper.address, timeout=BOUND)
+    work = [client for client, _ in paper.greeted if client.role == "work"]
+    assert len(work) == 4
+    paper.join()
+
+
+def test_what_is_logged(connect, paper, caplog):
+    """Where a kernel's workers are, and its end, for who asks for information."""
+    with caplog.at_level("INFO", "farm.client"):
+        kernel = connect(name="mine")
+        kernel.end()
+        kernel.end()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"kernel 'mine', workers at {paper.address}: 2",
+        "ending the kernel 'mine'",
+    ]
 
 
 def test_the_end_is_said(connect, paper):

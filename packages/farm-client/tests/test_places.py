@@ -11,6 +11,7 @@ from farm_common.address import parse_address
     [
         ("local", ["local"]),
         (("host", 1), [("host", 1)]),
+        (("host", "1"), [("host", "1")]),
         (["a:1", ("b", 2)], ["a:1", ("b", 2)]),
         (("a:1", "b:2"), ["a:1", "b:2"]),
         ((("a", 1), ("b", 2)), [("a", 1), ("b", 2)]),

@@ -25,6 +25,24 @@ def plain(n):
 wrapped = farm.deftask(local=False)(plain)
 
 
+class Counter:
+    """Has methods that are only tasks."""
+
+    def __init__(self, n):
+        self.n = n
+
+    @farm.deftask(local=False)
+    def plus(self, k):
+        """The sum."""
+        return self.n + k
+
+    @staticmethod
+    @farm.deftask(local=False)
+    def twice(n):
+        """The double."""
+        return 2 * n
+
+
 def test_a_task_stays_callable_here():
     """@deftask gives back the function itself."""
 
@@ -47,6 +65,17 @@ def test_a_task_that_is_only_a_task():
     assert g.__doc__ == "Doc."
     with pytest.raises(farm.InvalidTaskError, match=r"g is only a task.*: submit it, or define it"):
         g(1)
+
+
+def test_methods(kernel):
+    """A task in a class has its instance, as a function there has."""
+    counter = Counter(5)
+    assert farm.force(farm.future(counter.plus, 2)) == 7
+    assert farm.force(farm.future(Counter.plus, counter, k=2)) == 7
+    assert farm.force(farm.future(Counter.twice, 3)) == 6
+    assert counter.plus.__name__ == "plus"
+    with pytest.raises(farm.InvalidTaskError, match=r"Counter\.plus is only a task"):
+        counter.plus(2)
 
 
 def test_what_is_no_function():

@@ -215,6 +215,11 @@ class TestTrace:
             pytest.fail("the block was entered")
         assert kernel._engine._traces == ()
 
+    def test_no_path(self, kernel):
+        """A number would be that of an open file."""
+        with pytest.raises(TypeError, match="not int"):
+            kernel.trace(5)
+
     def test_ended_kernel(self, kernel, tmp_path):
         """There is nothing to trace, and nothing is written."""
         kernel.end()

@@ -117,6 +117,8 @@ REFUSED = [
     ("ssh://h?config=", "config='' is not a file"),
     ("ssh://h?shell=x", "ssh takes no option 'shell' (only config, option, python, workers)"),
     ("h:1?option=A=b", "tcp takes no option 'option'"),
+    ("h:1?workers=1&workers=2", "'workers=1&workers=2' has an option twice"),
+    ("ssh://h?python=a&python=a", "'python=a&python=a' has an option twice"),
     (("host",), "a tuple must be (host, port)"),
     (("host", "80"), "a tuple must be (host, port)"),
     (("host", True), "a tuple must be (host, port)"),

@@ -44,7 +44,10 @@ def test_the_program_has_its_way(tree):
     assert tree.level == logging.DEBUG
 
 
-def test_an_unknown_level_is_none(monkeypatch):
-    """A FARM_LOG that names no level changes nothing."""
-    monkeypatch.setenv("FARM_LOG", "loud")
+def test_an_unknown_level_is_none(monkeypatch, caplog):
+    """A FARM_LOG that names no level changes nothing, and one is told what there is."""
+    monkeypatch.setenv("FARM_LOG", "Loud")
     assert environment_level() is None
+    assert caplog.messages == [
+        "FARM_LOG=Loud is ignored: give debug, info, warning, error, critical"
+    ]

@@ -1,8 +1,12 @@
 """How a background server is started; the real ones are in tests-integration."""
 
+import importlib
+import io
+import sys
+
 import pytest
 
-from farm_common.errors import SerializationError, UnsupportedError
+from farm_common.errors import FarmError, SerializationError, UnsupportedError
 from farm_common.security import Authenticator
 from farm_server import background, cli
 from farm_server.settings import make_settings
@@ -82,3 +86,59 @@ def test_authentication_that_cannot_be_sent():
     """The error says why that was needed."""
     with pytest.raises(SerializationError, match="a process of its own, and auth= cannot be sent"):
         background._pickled(make_settings("h:1", auth=Unpicklable()))
+
+
+MODULE = """
+from farm_common.security import NoAuth
+
+class Beside(NoAuth):
+    name = "beside"
+"""
+
+
+@pytest.fixture
+def gift(tmp_path, monkeypatch):
+    """What is sent of a class in a module that only the sender's path leads to."""
+    (tmp_path / "farm_beside.py").write_text(MODULE)
+    with monkeypatch.context() as patched:
+        patched.syspath_prepend(str(tmp_path))
+        import farm_beside
+
+        sent = background._pickled(make_settings("h:1", auth=farm_beside.Beside()))
+    del sys.modules["farm_beside"]
+    yield sent
+    sys.modules.pop("farm_beside", None)
+
+
+def test_authentication_of_a_module_beside_the_program(gift):
+    """The server finds the module where the program did, and looks there for nothing else."""
+    before = list(sys.path)
+    (auth,) = cli._received(io.BytesIO(gift))
+    assert auth.name == "beside"
+    assert sys.path == before
+
+
+def test_authentication_of_a_module_that_is_gone(gift, tmp_path):
+    """The error says what is missing, and what to do."""
+    (tmp_path / "farm_beside.py").unlink()
+    importlib.invalidate_caches()
+    with pytest.raises(FarmError, match=r"(?s)cannot be loaded here.*a new process can import"):
+        cli._received(io.BytesIO(gift))
+
+
+def test_authentication_of_a_script():
+    """A class of ``__main__``, which no other process can import, travels whole."""
+
+    class Scripted(Unpicklable):
+        """Can be pickled, but for where it is defined."""
+
+        name = "scripted"
+
+        def __init__(self):
+            pass
+
+    Scripted.__module__ = "__main__"
+    Scripted.__qualname__ = "Scripted"
+    (auth,) = cli._received(io.BytesIO(background._pickled(make_settings("h:1", auth=Scripted()))))
+    assert auth.name == "scripted"
+    assert isinstance(auth, Authenticator)

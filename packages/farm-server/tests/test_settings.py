@@ -70,6 +70,26 @@ def test_numbers_out_of_range(name, number):
 
 
 @pytest.mark.parametrize(
+    ("keywords", "text"),
+    [
+        ({"workers": 1.5}, "workers is a whole number above 0, not 1.5"),
+        ({"workers": "2"}, "workers is a whole number above 0, not '2'"),
+        ({"max_connections": "2"}, "max_connections is a whole number above 0, not '2'"),
+        ({"name": 5}, "a server's name is a string, not 5"),
+        ({"auth": 5}, "auth is an Authenticator, or several, not 5"),
+        ({"auth": "TLS"}, "auth is an Authenticator, or several, not 'TLS'"),
+        ({"tags": 5}, "tags are strings, such as"),
+        ({"tags": b"gpu"}, "tags are strings, such as"),
+        ({"tags": ["gpu", 5]}, "tags are strings, such as"),
+    ],
+)
+def test_types_that_will_not_do(keywords, text):
+    """Refused at once, and not by the process that would have served."""
+    with pytest.raises(TypeError, match=text):
+        make_settings("h:1", **keywords)
+
+
+@pytest.mark.parametrize(
     ("workers", "connections", "asked", "advertised"),
     [(2, 9, None, 2), (9, 2, None, 2), (2, 9, 5, 5), (2, 4, 5, 4)],
 )

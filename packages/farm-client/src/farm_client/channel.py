@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from farm_common.errors import KernelEndedError
+from farm_common.errors import FarmError, KernelEndedError
 from farm_common.shipping.exceptions import fresh
 from farm_common.shipping.tasks import Task
 
@@ -72,6 +72,13 @@ class Channel:
 
     def __bool__(self) -> bool:
         return True
+
+    def __repr__(self) -> str:
+        limit = "" if self._capacity is None else f", capacity {self._capacity}"
+        return f"<Channel: {self.pending} pending, {len(self._results)} to receive{limit}>"
+
+    def __reduce__(self) -> Any:
+        raise FarmError("a channel cannot travel: receive() from it, and send the results")
 
     def _has_room(self) -> bool:
         return self._capacity is None or len(self) < self._capacity

@@ -35,9 +35,11 @@ def is_at(site: Union[Site, ForeignSite], place: Union[Address, Executor]) -> bo
 
 def list_places(places: Union[Place, Iterable[Place]]) -> list[Place]:
     """Some places, of which there may be only one."""
+    things: Any = places
     if isinstance(places, (str, Address, Executor)):
         return [places]
-    if isinstance(places, tuple) and len(places) == 2 and isinstance(places[1], int):
-        return [places]  # a (host, port) pair
-    things: Any = places
+    if isinstance(places, tuple) and len(places) == 2:
+        port: Any = places[1]
+        if isinstance(port, int) or (isinstance(port, str) and port.isdigit()):
+            return [things]  # a (host, port) pair; it is not for here to say what is wrong with it
     return list(things) if isinstance(things, Iterable) else [parse_address(things)]

@@ -238,6 +238,9 @@ class Ptree:
             values = sum(node.value is not _NOTHING for node in self._nodes.values())
             return f"<Ptree: {len(self._nodes)} nodes, {values} computed>"
 
+    def __reduce__(self) -> Any:
+        raise FarmError("a ptree cannot travel: call() its nodes, and send their values")
+
     # With the lock held.
 
     def _mention(self, name: Hashable) -> _Node:

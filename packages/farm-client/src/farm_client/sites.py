@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import logging
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from typing import Any, Callable, Optional, Union
 
 from farm_common.address import Address
 from farm_common.deadline import Deadline
+from farm_common.errors import KernelEndedError
 from farm_common.frames import Kind
 from farm_common.security import Authenticator
 
@@ -31,6 +33,8 @@ from .setup import Setup
 from .site import Site
 
 __all__ = ["Sites"]
+
+_log = logging.getLogger("farm.client")
 
 #: What is to be ended when this process ends.
 _living: weakref.WeakSet[Sites] = weakref.WeakSet()
@@ -90,9 +94,11 @@ class Sites:
         """Connect to all workers at one more address, in so many seconds; raises as `open`.
 
         Raises:
+            KernelEndedError: The kernel has ended.
             UnsupportedError: It is an executor, and there are tasks to set up its workers.
         """
         with self.changing:
+            self._refuse_ended()
             site = self._site(place)
             if self.setup and isinstance(site, ForeignSite):
                 site.stop()
@@ -104,10 +110,12 @@ class Sites:
 
         Raises:
             ValueError: It is none of these, or the only one.
+            KernelEndedError: The kernel has ended.
         """
         text = type(place).__name__ if isinstance(place, Executor) else str(place)
         with self.changing:
-            site = next((site for site in self._all if is_at(site, place)), None)
+            self._refuse_ended()
+            site = self._find(place)
             if site is None:
                 others = ", ".join(str(site.address) for site in self._all)
                 raise ValueError(f"the kernel does not use {text}: {others}")
@@ -127,14 +135,31 @@ class Sites:
                 self.engine.remove(link)
             site.stop()
 
+    def _find(self, place: Union[Address, Executor]) -> Optional[Union[Site, ForeignSite]]:
+        """The site of a place; its options may be left out where that leaves no doubt."""
+        for site in self._all:
+            if is_at(site, place):
+                return site
+        if isinstance(place, Executor) or str(place) != place.endpoint:
+            return None
+        found = [site for site in self._all if str(site.address).partition("?")[0] == str(place)]
+        return found[0] if len(found) == 1 else None
+
     def end(self) -> None:
         """End the engine, connect nowhere any more, and end private servers; twice is no error."""
+        if self.engine.ended is None:
+            _log.info("ending the kernel %r", self._name)
         self.engine.end(f"the kernel {self._name!r} has ended")
         for site in self._all:
             site.stop()
         _living.discard(self)
         if not _living:
             interrupts.unguard()
+
+    def _refuse_ended(self) -> None:
+        """Raise `KernelEndedError` if the kernel has ended."""
+        if self.engine.ended is not None:
+            raise KernelEndedError(self.engine.ended)
 
     def _site(self, address: Union[Address, Executor]) -> Union[Site, ForeignSite]:
         if isinstance(address, Executor):
@@ -174,9 +199,18 @@ class Sites:
             raise
         self._next_index = start
         self._all += sites
+        links = [link for site in sites for link in site.links.values()]
+        for number, link in enumerate(links):
+            try:
+                self.engine.add(link, self._replay(link.index))
+            except KernelEndedError:  # meanwhile, and knows nothing of what was begun here
+                for rest in links[number:]:
+                    _part(rest)
+                for site in sites:
+                    site.stop()
+                raise
         for site in sites:
-            for index, link in site.links.items():
-                self.engine.add(link, self._replay(index))
+            _log.info("kernel %r, workers at %s: %d", self._name, site.address, len(site.links))
 
     def _replay(self, index: int) -> list[Job]:
         return self.setup.replay(index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from types import MethodType
 from typing import Any, Callable, Optional, TypeVar, Union, overload
 
 from farm_common.errors import InvalidTaskError
@@ -34,6 +35,10 @@ class RemoteTask:
         """The function, for `farm_common.shipping.tasks`."""
         return self._function
 
+    def __get__(self, instance: Any, owner: Optional[type] = None) -> RemoteTask:
+        """As a function does: in a class it is a method."""
+        return self if instance is None else RemoteTask(MethodType(self._function, instance))
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function on a worker, as it and others there may; refuse elsewhere.
 
@@ -47,6 +52,9 @@ class RemoteTask:
             f"{name} is only a task, so it cannot be called here: submit it, or define it with "
             f"@deftask instead of @deftask(local=False)"
         )
+
+    def __repr__(self) -> str:
+        return f"<RemoteTask {getattr(self._function, '__qualname__', repr(self._function))}>"
 
     def __reduce__(self) -> Any:
         # On the worker it is the function itself.

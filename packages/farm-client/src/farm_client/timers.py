@@ -9,7 +9,7 @@ from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Optional
 
-from farm_common.errors import KernelEndedError
+from farm_common.errors import FarmError, KernelEndedError
 
 if TYPE_CHECKING:
     from .channel import Channel
@@ -34,6 +34,12 @@ class Timer:
     def done(self) -> bool:
         """Whether its value has arrived at the channel, or another by `cancel_timeout`."""
         return self._channel is None
+
+    def __repr__(self) -> str:
+        return f"<Timer at {id(self):#x} {'done' if self.done else 'pending'}>"
+
+    def __reduce__(self) -> Any:
+        raise FarmError("a timer cannot travel: it belongs to a channel of this process")
 
     # with the engine's lock held
 

@@ -18,7 +18,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, TextIO, Union
 
-from farm_common.errors import NoKernelError
+from farm_common.errors import FarmError, NoKernelError
 
 from .job import Job
 from .link import Link, Seat
@@ -55,11 +55,18 @@ class Trace:
 
     def __init__(self, engine: Engine, path: Union[str, os.PathLike[str]], name: str) -> None:
         self._engine = engine
-        self._path = path
+        self._path = os.fspath(path)  # an open file's number is none
         self._name = name
         self._file: Optional[TextIO] = None
         self._writing = threading.Lock()
         self._begin()
+
+    def __repr__(self) -> str:
+        state = "" if self._file is None else ", being written"
+        return f"<Trace of {self._name!r} to {self._path!r}{state}>"
+
+    def __reduce__(self) -> Any:
+        raise FarmError("a trace cannot travel: its file is written by this process")
 
     def _begin(self) -> None:
         self._start = perf_counter()

@@ -214,6 +214,9 @@ def _parse_options(text: str, scheme: str, query: str) -> tuple[dict[str, str], 
         raise _error(text, f"{query!r} is not a list of name=value pairs") from None
     options = dict(pairs)
     known = _OPTIONS[scheme]
+    names = [name for name, _ in pairs if name != "option"]  # of these there may be several
+    if len(names) > len(set(names)):
+        raise _error(text, f"{query!r} has an option twice")
     for name in options:
         if name not in known:
             accepted = ", ".join(sorted(known))

@@ -15,9 +15,14 @@ _FORMAT = "%(asctime)s %(name)s[%(process)d] %(levelname)s %(message)s"
 
 
 def environment_level() -> Optional[str]:
-    """The level that ``FARM_LOG`` names, or None."""
-    level = os.environ.get("FARM_LOG", "").lower()
-    return level if level in LEVELS else None
+    """The level that ``FARM_LOG`` names, or None; one that does not exist is logged as an error."""
+    given = os.environ.get("FARM_LOG", "")
+    level = given.lower()
+    if level in LEVELS:
+        return level
+    if level:
+        logging.getLogger("farm").error("FARM_LOG=%s is ignored: give %s", given, ", ".join(LEVELS))
+    return None
 
 
 def log_to_stderr(level: str) -> None:

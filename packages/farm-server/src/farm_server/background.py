@@ -28,6 +28,9 @@ __all__ = ["READY", "Background"]
 #: What the ready line starts with.
 READY = "farm-server ready "
 
+#: Modules that another process cannot import: their classes are sent whole.
+_SCRIPTS = ("__main__", "__mp_main__")
+
 _START_SECONDS = 10.0
 
 #: How long a server that was told to end may take; it gives its workers 1 s itself.
@@ -158,8 +161,16 @@ def _raise_failure(status: int, words: str) -> None:
 
 
 def _pickled(settings: Settings) -> bytes:
+    """The authentication objects, with where their modules are to be found."""
     try:
-        return pickle.dumps(settings.auths)
+        if any(type(auth).__module__ in _SCRIPTS for auth in settings.auths):
+            from farm_common.shipping import pack  # takes its time, and is seldom needed
+
+            parcel = pack(settings.auths, pickle.HIGHEST_PROTOCOL, "it")
+            body, buffers = bytes(parcel.body), [bytes(buffer) for buffer in parcel.buffers]
+        else:
+            body, buffers = pickle.dumps(settings.auths), []
+        return pickle.dumps((sys.path, body, buffers))
     except Exception as error:
         raise SerializationError(
             f"the server is a process of its own, and auth= cannot be sent to it: {error}"

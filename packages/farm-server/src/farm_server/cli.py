@@ -126,13 +126,19 @@ def _occupy_standard_descriptors() -> None:
 
 def _received(stdin: BinaryIO) -> Sequence[Authenticator]:
     """The authentication objects that our starter pickled."""
+    before = list(sys.path)
     try:
-        auths: Sequence[Authenticator] = pickle.load(stdin)
+        path, body, buffers = pickle.load(stdin)
+        # Its modules may be beside the starter's script. Tasks find theirs as at any server.
+        sys.path += [folder for folder in path if folder not in before]
+        auths: Sequence[Authenticator] = pickle.loads(body, buffers=buffers)
     except Exception as error:  # noqa: BLE001  unpickling runs the class's own code
         raise FarmError(
             f"auth= cannot be loaded here: {error}\n"
-            "  its class must be importable; one defined in a notebook or a script is not"
+            "  the module of its class must be one that a new process can import, too"
         ) from None
+    finally:
+        sys.path[:] = before
     return auths
 
 

@@ -119,6 +119,7 @@ def start_server(
         AuthError: `auth` could let nobody in, for want of a key for example.
         OSError: An address is in use, unknown, or not ours to use.
         ValueError: A number is out of its range.
+        TypeError: Something is of another type than it may be.
     """
     if isinstance(memory_limit, str):
         from .limits import parse_size

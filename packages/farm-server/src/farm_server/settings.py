@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import socket
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Optional, Union
@@ -80,11 +81,21 @@ def make_settings(
     Raises:
         AddressError: An address cannot be understood, or is none to listen on.
         ValueError: A number is out of its range.
+        TypeError: Something is of another type than it may be.
     """
     parsed = _addresses(addresses)
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"a server's name is a string, not {name!r:.100}")
     for what, number in (("workers", workers), ("max_connections", max_connections)):
-        if number is not None and number < 1:
+        if number is None:
+            continue
+        try:
+            operator.index(number)
+        except TypeError:
+            raise TypeError(f"{what} is a whole number above 0, not {number!r:.100}") from None
+        if number < 1:
             raise ValueError(f"{what}={number} is not above 0")
+    labels = _labels(tags)
     if not 0 <= grace <= _LONGEST_GRACE:
         raise ValueError(f"grace={grace} is not a number of seconds from 0 to {_LONGEST_GRACE}")
     if auth is None:
@@ -92,7 +103,7 @@ def make_settings(
     elif isinstance(auth, Authenticator):
         auths = (auth,)
     else:
-        auths = tuple(auth)
+        auths = _mechanisms(auth)
         if not auths:
             raise ValueError("auth= is an empty list, and nobody could connect: leave it out")
     names = [one.name for one in auths]
@@ -104,12 +115,31 @@ def make_settings(
         workers=usable_processors() if workers is None else workers,
         auths=auths,
         insecure=insecure,
-        tags=(tags,) if isinstance(tags, str) else tuple(tags),
+        tags=labels,
         max_connections=max_connections,
         memory_limit=memory_limit,
         grace=grace,
         local_users=allow_local_users,
     )
+
+
+def _mechanisms(given: Any) -> tuple[Authenticator, ...]:
+    """Several mechanisms; raises `TypeError` where they are none."""
+    auths = tuple(given) if isinstance(given, Iterable) else (given,)
+    if not all(isinstance(auth, Authenticator) for auth in auths):
+        raise TypeError(f"auth is an Authenticator, or several, not {given!r:.100}")
+    return auths
+
+
+def _labels(tags: Any) -> tuple[str, ...]:
+    """The tags, of which there may be only one; raises `TypeError`."""
+    labels = (tags,) if isinstance(tags, str) else tags
+    if isinstance(labels, bytes) or not isinstance(labels, Iterable):
+        raise TypeError(f'tags are strings, such as ["gpu"], not {tags!r:.100}')
+    labels = tuple(labels)
+    if not all(isinstance(label, str) for label in labels):
+        raise TypeError(f'tags are strings, such as ["gpu"], not {tags!r:.100}')
+    return labels
 
 
 def _addresses(given: Union[AddressLike, Iterable[AddressLike]]) -> tuple[Address, ...]:

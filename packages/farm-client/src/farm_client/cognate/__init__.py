@@ -1,5 +1,6 @@
 """Cognates: parallel counterparts of functions and expressions of the language."""
 
+from ..ptree import Ptree
 from .control import pand, pfuncall, plet, plet_if, por
 from .map import pdotimes, pmap, pmap_into, pmapc, pmapcan, pmapcar
 from .reduce import pmap_reduce, preduce, preduce_partial
@@ -10,6 +11,7 @@ from .stream import Stream, pmap_iter
 from .tails import pmapcon, pmapl, pmaplist, pmaplist_into
 
 __all__ = [
+    "Ptree",
     "Stream",
     "pand",
     "pcount",

@@ -10,7 +10,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Any, Optional
 
-from farm_common.errors import SerializationError
+from farm_common.errors import FarmError, SerializationError
 from farm_common.parts import Failure, MapPart
 from farm_common.shipping.tasks import Task
 
@@ -192,6 +192,12 @@ class Stream:
         traceback: Optional[TracebackType],
     ) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return f"<Stream at {id(self):#x} {'ended' if self._ended else 'open'}>"
+
+    def __reduce__(self) -> Any:
+        raise FarmError("a stream cannot travel: send the results that it yields")
 
     def __del__(self) -> None:
         call = getattr(self, "_call", None)

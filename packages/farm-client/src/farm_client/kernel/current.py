@@ -73,10 +73,13 @@ def make_kernel(
         AddressError: An address is malformed.
         KernelCreationError: An address did not answer in time; names each, and why.
         AuthError, ProtocolError: A server refused, or is no farm server; at once.
-        ValueError, TypeError: `timeout`, `modules`, `output` or `auth` is not what it may be.
+        ValueError, TypeError: `name`, `timeout`, `modules`, `output` or `auth` is not what it may
+            be.
     """
     if output not in _OUTPUTS:
         raise ValueError(f"output is one of {', '.join(map(repr, _OUTPUTS))}, not {output!r:.100}")
+    if not isinstance(name, str):
+        raise TypeError(f"a kernel's name is a string, not {name!r:.100}")
     if auth is not None and not isinstance(auth, Authenticator):
         raise TypeError(f"auth is an Authenticator, not {auth!r:.100}")
     places = [parse_place(address) for address in list_places(addresses)]
@@ -113,7 +116,12 @@ def set_kernel(kernel: Optional[Kernel]) -> Optional[Kernel]:
 
     Returns:
         The previous one.
+
+    Raises:
+        TypeError: It is neither.
     """
+    if kernel is not None and not isinstance(kernel, Kernel):
+        raise TypeError(f"set_kernel() takes a kernel or None, not {kernel!r:.100}")
     global _process_kernel
     previous, _process_kernel = _process_kernel, kernel
     return None if previous is None or previous.ended else previous

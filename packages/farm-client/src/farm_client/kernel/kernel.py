@@ -9,7 +9,7 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Optional, Union
 
-from farm_common.errors import NoKernelError
+from farm_common.errors import FarmError, NoKernelError
 from farm_common.shipping.tasks import Task
 
 from ..channel import Channel
@@ -129,6 +129,7 @@ class Kernel:
             OSError: It cannot be written; when the block is entered, or, where the disk became
                 full, at its end.
             NoKernelError: The kernel has ended.
+            TypeError: It is no path.
         """
         return Trace(self._engine, path, self.name)
 
@@ -178,6 +179,7 @@ class Kernel:
 
         Raises:
             KernelCreationError: It does not answer in time, or never will.
+            KernelEndedError: The kernel has ended.
             UnsupportedError: It is an executor, and the kernel has tasks to set up its workers.
         """
         limit = checked_timeout(timeout)
@@ -187,11 +189,12 @@ class Kernel:
         """Use the workers of an address no more.
 
         Args:
-            address: One of `addresses`.
+            address: One of `addresses`; without its options, if only one begins so.
             wait: Let the tasks that run there end first; otherwise they are started elsewhere.
 
         Raises:
             ValueError: The kernel does not use it, or uses nothing else.
+            KernelEndedError: The kernel has ended.
         """
         self._sites.remove(parse_place(address), wait)
 
@@ -221,8 +224,12 @@ class Kernel:
         finally:
             self.end()
 
+    def __reduce__(self) -> Any:
+        raise FarmError("a kernel cannot travel: make one in the task, if the task needs one")
+
     def __repr__(self) -> str:
-        state = "ended" if self.ended else f"{self.worker_count} workers"
+        count = self.worker_count
+        state = "ended" if self.ended else f"{count} worker{'s' * (count != 1)}"
         return f"<Kernel {self.name!r} at {', '.join(self.addresses)}: {state}>"
 
 

@@ -232,7 +232,7 @@ class SshServer:
         if ended is not None:
             raise ended
         if process.status is None:
-            reason = f"did not start within {deadline.seconds or 0:.3g} s"
+            reason = f"did not start in the {deadline.seconds or 0:.2g} s that were left for it"
         else:
             reason = f"did not start (exit status {process.status})"
         quoted = said(process.errors).replace("\n", "\n  ")
