@@ -151,7 +151,8 @@ def install_in_roots(session: nox.Session, wheels: Path) -> dict[str, str]:
     """Install wheels for the interpreters of later Debians; return these as programs to run."""
     pythons = {}
     for suite, commands in ROOTS.items():
-        made = session.run("ci/root", suite, *commands.values(), external=True, silent=True)
+        packages = [*commands.values(), "openssh-client"]  # for clients that use ssh
+        made = session.run("ci/root", suite, *packages, external=True, silent=True)
         folder = str(made).strip().splitlines()[-1]
         for name, command in commands.items():
             home = Path(session.virtualenv.location) / "peers" / name
@@ -166,14 +167,16 @@ def install_in_roots(session: nox.Session, wheels: Path) -> dict[str, str]:
             if "pypy" not in name:  # without a wheel, tests of arrays are skipped
                 numpy = [*install, "--only-binary", ":all:", "numpy"]
                 session.run(*numpy, success_codes=range(256), silent=True)
-            python = home / "python"
-            python.write_text(
-                "#!/bin/sh\n"
-                f"export FARM_ROOT_PLACES={ROOT} PYTHONPATH={target} PYTHONDONTWRITEBYTECODE=1\n"
-                f'exec {ROOT}/ci/root --run {folder} {command} "$@"\n'
-            )
-            python.chmod(0o755)
-            pythons[name] = str(python)
+            # The one has the wheels, the other nothing that was installed.
+            for program, path in (("python", f"PYTHONPATH={target} "), ("bare", "")):
+                python = home / program
+                python.write_text(
+                    "#!/bin/sh\n"
+                    f"export FARM_ROOT_PLACES={ROOT} {path}PYTHONDONTWRITEBYTECODE=1\n"
+                    f'exec {ROOT}/ci/root --run {folder} {command} "$@"\n'
+                )
+                python.chmod(0o755)
+            pythons[name] = str(home / "python")
     return pythons
 
 
@@ -239,7 +242,7 @@ def kerberos(session: nox.Session) -> None:
 
 @nox.session(python=DEFAULT)
 def matrix(session: nox.Session) -> None:
-    """The corpus of shipping from every interpreter to every other; --write keeps the tables.
+    """Every interpreter with every other: the corpus, and the transports; --write keeps the tables.
 
     With --full also those that this system has no packages of: they are installed into folders, see
     ci/root, which takes root and some minutes.
@@ -253,8 +256,9 @@ def matrix(session: nox.Session) -> None:
         environment["FARM_PYTHONS"] = json.dumps(pythons)
     if "--write" in options:
         options.remove("--write")
-        environment["FARM_MATRIX_WRITE"] = str(ROOT / "docs" / "reference" / "shipping-matrix.md")
+        environment["FARM_MATRIX_WRITE"] = str(ROOT / "docs" / "reference")
     tests = [f"tests-integration/shipping/test_{name}.py" for name in ("matrix", "contexts")]
+    tests.append("tests-integration/transports")
     session.run("pytest", "--quiet", "--tb=short", *(options or tests), env=environment)
 
 

@@ -22,8 +22,8 @@ import pytest
 
 import farm_client as farm
 
-# What the sessions for chaos use, too, and they are no tests.
-sys.path.append(str(Path(__file__).parent / "faults"))
+# What the sessions for chaos use, too, and what several folders of tests share.
+sys.path += [str(Path(__file__).parent / name) for name in ("faults", "shared")]
 import census as census_
 import deaths as deaths_
 import fault_proxy

@@ -9,11 +9,9 @@ import importlib
 import json
 import os
 import pty
-import pwd
 import select
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,14 +21,13 @@ import time
 from pathlib import Path
 
 import pytest
+from sshd import ROOT, SSHD, Sshd, bare, free_port, make_key, make_place
+from users import make_user, remove_user
 
 import farm_client as farm
 
 BOUND = 60.0
 
-ROOT = os.geteuid() == 0
-SYSTEM_PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
-SSHD = shutil.which("sshd", path=SYSTEM_PATH)
 SYSTEM_PYTHON = "/usr/bin/python3"
 
 pytestmark = [
@@ -44,98 +41,12 @@ pytestmark = [
 needs_root = pytest.mark.skipif(not ROOT, reason="needs root, to make users and mount file systems")
 
 
-def bare(python):
-    """The interpreter that an environment was made from: nothing is installed there."""
-    return os.path.realpath(python)
-
-
-class Sshd:
-    """A running sshd.
-
-    Attributes:
-        folder: Its files, and the caches of those who log in; root's users can go there.
-        port: Where it listens.
-        config: A configuration for ssh.
-    """
-
-    def __init__(self, folder, lines=(), wrapper=()):
-        self.folder = folder
-        self.port = free_port()
-        self.config = folder / f"config-{self.port}"
-        self.known = folder / f"known-{self.port}"
-        name = f"127.0.0.1]:{self.port}"
-        host_key = (folder / "host.pub").read_text()
-        self.known.write_text(f"[{name} {host_key}[localhost]:{self.port} {host_key}")
-        self.config.write_text(
-            f"Host *\n  UserKnownHostsFile {self.known}\n  GlobalKnownHostsFile /dev/null\n"
-            f"  IdentityFile {folder}/user\n  IdentitiesOnly yes\n  Port {self.port}\n"
-        )
-        settings = folder / f"sshd-{self.port}"
-        lines = [
-            *lines,
-            f"Port {self.port}",
-            "ListenAddress 127.0.0.1",
-            f"HostKey {folder}/host",
-            f"AuthorizedKeysFile {folder}/authorized",
-            "PidFile none",
-            "UsePAM no",
-            "PasswordAuthentication no",
-            "KbdInteractiveAuthentication no",
-            "AcceptEnv XDG_CACHE_HOME",
-            "MaxStartups 100",
-            "LogLevel ERROR",
-        ]
-        settings.write_text("".join(f"{line}\n" for line in lines))
-        self.process = subprocess.Popen(
-            [*wrapper, SSHD, "-D", "-e", "-f", str(settings)], stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + BOUND
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 5).close()
-                break
-            except ConnectionRefusedError:
-                assert self.process.poll() is None, "sshd does not start"
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-
-    def address(self, *options, user="", workers=1, cache="cache", **more):
-        """An address of this machine through this sshd; with a cache of its own there."""
-        more.setdefault("config", self.config)
-        pairs = [f"workers={workers}", *(f"{name}={value}" for name, value in more.items())]
-        if cache:
-            options = (*options, f"SetEnv=XDG_CACHE_HOME={self.folder / cache}")
-        pairs += [f"option={option}" for option in options]
-        return f"ssh://{user and user + '@'}127.0.0.1?{'&'.join(pairs)}"
-
-    def end(self):
-        self.process.kill()
-        self.process.wait(BOUND)
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def place():
-    """A folder with keys. Not under /tmp: sshd trusts none where anybody may write."""
-    folder = Path(tempfile.mkdtemp(prefix="farm-ssh-", dir="/var/lib" if ROOT else Path.home()))
-    folder.chmod(0o755)
-    for name in ("host", "user"):
-        make_key(folder / name)
-    shutil.copy(folder / "user.pub", folder / "authorized")
-    if ROOT:
-        os.makedirs("/run/sshd", exist_ok=True)
+    """A folder with keys, for sshd and those who log in."""
+    folder = make_place()
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def make_key(path, passphrase=""):
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", str(path)]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="module")
@@ -169,15 +80,14 @@ def cache(sshd, request):
 
 
 @pytest.fixture
-def user(place, until):
+def user(place):
     """Makes users with a login shell and a start file of their own; root only."""
     made = []
 
     def make_(shell, start_file="", text=""):
         name = f"farmtest{os.getpid() % 10000}{len(made)}"
         home = place / name
-        command = ["useradd", "-m", "-d", str(home), "-s", shell, "-p", "*", name]
-        subprocess.run(command, check=True, env={**os.environ, "PATH": SYSTEM_PATH})
+        make_user(name, home, shell)
         made.append(name)
         if start_file:
             path = home / start_file
@@ -186,30 +96,7 @@ def user(place, until):
         return name
 
     yield make_
-    for name in made:
-        uid = pwd.getpwnam(name).pw_uid
-        try:
-            until(lambda: not running_as(uid), 5)  # noqa: B023
-            left = []
-        except AssertionError:
-            left = running_as(uid)
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        command = ["userdel", "-f", "-r", name]
-        env = {**os.environ, "PATH": SYSTEM_PATH}
-        subprocess.run(command, check=True, env=env, capture_output=True)
-        assert left == [], "a session was left behind"
-
-
-def running_as(uid):
-    """A user's processes."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError):
-            if os.stat(f"/proc/{pid}").st_uid == uid:
-                found.append(int(pid))
-    return found
+    assert [remove_user(name) for name in made] == [[]] * len(made), "a session was left behind"
 
 
 def processes(text):
@@ -236,11 +123,6 @@ def tcp_listeners(pids):
             with contextlib.suppress(OSError):
                 held.add(os.readlink(entry.path))
     return held & listening
-
-
-def about_worker():
-    """The server's process, and the worker's."""
-    return os.getppid(), os.getpid()
 
 
 # a kernel
@@ -281,7 +163,7 @@ def test_sockets(sshd, make, monkeypatch, until):
     long = Path(tempfile.mkdtemp(prefix="farm-" + "x" * 90))
     monkeypatch.setattr(tempfile, "tempdir", str(long))
     with make(sshd.address(), timeout=BOUND):
-        server, worker = farm.future(about_worker).result(BOUND)
+        server, worker = farm.future(lambda: (os.getppid(), os.getpid())).result(BOUND)
         (ssh,) = [pid for pid in processes(f"config-{sshd.port}") if is_named(pid, "ssh")]
         assert tcp_listeners([ssh, server, worker]) == set()
         arguments = Path(f"/proc/{ssh}/cmdline").read_bytes().decode().split("\0")

@@ -15,11 +15,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable
 
 from census import children, descendants
 from deaths import grace
 from ledger import Ledger
+from links import Link, make_bridge, until
 
 import farm_client as farm
 from farm_common import sockets
@@ -50,62 +50,44 @@ def hurry() -> None:
     sockets._SILENCE = getattr(sockets, "_SILENCE", 0.0) / _SOONER
 
 
-def ip(*arguments: str, inside: int = 0) -> None:
-    """Set up the network, of this namespace or of another process's."""
-    enter = ["nsenter", "-t", str(inside), "-n"] if inside else []
-    subprocess.run([*enter, "ip", *arguments], check=True, timeout=BOUND)
-
-
 class Host:
     """A host with a server, at the end of a link.
 
     Args:
         number: Which; its address follows from that.
+        options: Of its farm-server.
     """
 
-    def __init__(self, number: int) -> None:
-        self.link = f"h{number}"
-        self.place = f"10.99.0.{number + 1}"
-        self.address = f"{self.place}:11111"
+    def __init__(self, number: int, *options: str) -> None:
+        self._options = options or ("--insecure",)
+        self.link = Link(number)
+        self.address = f"{self.link.place}:11111"
         self.start()
 
     def start(self) -> None:
         """Switch it on."""
-        command = ["unshare", "-n", sys.executable, "-c", _SERVER, self.address, "--insecure"]
+        command = ["unshare", "-n", sys.executable, "-c", _SERVER, self.address]
+        command += ["--workers", "2", "--log-level", "critical", *grace(2)]
         self.process = subprocess.Popen(
-            [*command, "--workers", "2", "--log-level", "critical", *grace(2)],
+            [*command, *self._options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        pid = self.process.pid
-        until(lambda: os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net"))
-        ip("link", "add", self.link, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
-        ip("link", "set", self.link, "master", "br0", "up")
-        ip("link", "set", "lo", "up", inside=pid)
-        ip("addr", "add", f"{self.place}/24", "dev", "eth0", inside=pid)
-        ip("link", "set", "eth0", "up", inside=pid)
+        self.link.lay(self.process.pid)
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         assert self.process.stdout.readline().startswith("farm-server ready")
 
-    def unplug(self) -> None:
-        """Pull its cable: nobody is told."""
-        ip("link", "set", self.link, "down")
-
-    def plug(self) -> None:
-        """Put it back."""
-        ip("link", "set", self.link, "up")
-
     def crash(self) -> None:
         """Switch it off, so that nobody hears of it."""
-        self.unplug()
+        self.link.unplug()
         for pid in descendants(self.process.pid):
             os.kill(pid, signal.SIGKILL)
         self.end()
-        ip("link", "del", self.link)
+        self.link.remove()
 
     def end(self) -> None:
         """Take it away, if it is there."""
@@ -114,21 +96,13 @@ class Host:
             self.process.communicate(timeout=BOUND)
 
 
-def until(condition: Callable[[], Any], seconds: float = BOUND) -> None:
-    """Wait for what nobody tells."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.01)
-
-
 def short(hosts: list[Host], kernel: farm.Kernel, ledger: Ledger) -> None:
     """A cable is out for a second: what ran there has one execution and its result."""
     for _ in range(40):
         ledger.submit("sleep", 0.05, attempts=1)
-    hosts[0].unplug()
+    hosts[0].link.unplug()
     time.sleep(1.0)
-    hosts[0].plug()
+    hosts[0].link.plug()
     ledger.close(BOUND)
     assert ledger.outcomes == {"result": 40}, ledger.outcomes
     assert ledger.executions == {1: 40}, ledger.executions
@@ -138,7 +112,7 @@ def long(hosts: list[Host], kernel: farm.Kernel, ledger: Ledger) -> None:
     """It is out until both ends have given up: the other host does the work, and all is done."""
     for _ in range(20):
         ledger.submit("sleep", 0.2, attempts=3)
-    hosts[0].unplug()
+    hosts[0].link.unplug()
     for _ in range(20):
         ledger.submit("nothing", None, attempts=3)
     ledger.close(BOUND)
@@ -146,7 +120,7 @@ def long(hosts: list[Host], kernel: farm.Kernel, ledger: Ledger) -> None:
     assert max(ledger.executions) <= 3
     until(lambda: sum(worker.state in ("idle", "busy") for worker in kernel.workers()) == 2)
     until(lambda: not children(hosts[0].process.pid))  # it gave up its client, too
-    hosts[0].plug()
+    hosts[0].link.plug()
     until(lambda: all(worker.state == "idle" for worker in kernel.workers()))
     assert kernel.broadcast_task(abs, -1) == [1] * 4
 
@@ -167,10 +141,7 @@ def main() -> None:
     """All scenarios, one after the other."""
     logging.getLogger("farm").setLevel(logging.CRITICAL)
     hurry()
-    ip("link", "set", "lo", "up")
-    ip("link", "add", "br0", "type", "bridge")
-    ip("addr", "add", "10.99.0.1/24", "dev", "br0")
-    ip("link", "set", "br0", "up")
+    make_bridge()
     hosts = [Host(number) for number in (1, 2)]
     try:
         with farm.make_kernel([host.address for host in hosts], timeout=BOUND) as kernel:

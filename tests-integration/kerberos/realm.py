@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
@@ -36,7 +37,7 @@ _CONF = """\
     udp_preference_limit = 1
 [realms]
     {name} = {{
-        kdc = 127.0.0.1:{port}
+        kdc = {host}:{port}
     }}
 [domain_realm]
     .farm.test = {name}
@@ -44,8 +45,8 @@ _CONF = """\
 
 _KDC = """\
 [kdcdefaults]
-    kdc_listen = 127.0.0.1:{port}
-    kdc_tcp_listen = 127.0.0.1:{port}
+    kdc_listen = {host}:{port}
+    kdc_tcp_listen = {host}:{port}
 [realms]
     {name} = {{
         database_name = {folder}/principal
@@ -73,17 +74,21 @@ class Realm:
 
     Args:
         folder: An empty directory for everything it needs.
+        host: The address of the KDC.
+        wrapper: A command that runs the KDC, as in another network namespace.
 
     Attributes:
         environment: What processes that take part have in their environment.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = "127.0.0.1", wrapper: Sequence[str] = ()) -> None:
         self._folder = folder
+        self._host = host
+        self._wrapper = wrapper
         self._daemon: Optional[subprocess.Popen[bytes]] = None
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        fields = {"name": NAME, "folder": folder, "port": self.port}
+        fields = {"name": NAME, "folder": folder, "host": host, "port": self.port}
         for file, text in (("krb5.conf", _CONF), ("kdc.conf", _KDC)):
             (folder / file).write_text(text.format(**fields), encoding="utf-8")
         self.environment = {
@@ -146,8 +151,7 @@ class Realm:
     def start(self) -> None:
         """Start the KDC, and return when it listens."""
         self._daemon = subprocess.Popen(
-            ["krb5kdc", "-n", "-r", NAME],
-            executable=shutil.which("krb5kdc", path=_PATH),
+            [*self._wrapper, shutil.which("krb5kdc", path=_PATH) or "krb5kdc", "-n", "-r", NAME],
             env={**os.environ, **self.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -156,7 +160,7 @@ class Realm:
         deadline = time.monotonic() + _BOUND
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                socket.create_connection((self._host, self.port), 1).close()
                 return
             except OSError:
                 if self._daemon.poll() is not None or time.monotonic() > deadline:

@@ -3,9 +3,9 @@
 FARM_MATRIX=all takes all ordered pairs of the interpreters found, in both modes; otherwise there
 are the pairs of a few interpreters, with source forced where one end is the first of FARM_PYTHONS,
 or both are equal: between others functions go as source in any case. FARM_MATRIX_PAIRS takes those
-of which one end, at least, is among the names in it. With FARM_MATRIX_WRITE, a file of the docs
-gets the tables: what was run replaces what stands there of the same rows and columns, and the rest
-stays.
+of which one end, at least, is among the names in it. With FARM_MATRIX_WRITE, the page in that
+folder of the docs gets the tables: what was run replaces what stands there of the same rows and
+columns, and the rest stays.
 """
 
 import collections
@@ -16,8 +16,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from matrix_tables import markdown, order, write
 
 FOLDER = Path(__file__).parent
+PAGE = "shipping-matrix.md"
 PYTHONS = json.loads(os.environ.get("FARM_PYTHONS", "{}")) or {"this": sys.executable}
 EVERYTHING = os.environ.get("FARM_MATRIX") == "all"
 ENDS = frozenset(os.environ.get("FARM_MATRIX_PAIRS", "").split())
@@ -41,12 +43,6 @@ def chosen():
     names = sorted(PYTHONS, key=order)
     few = [name for name in names if name in FEW]
     return names if EVERYTHING or not few else few
-
-
-def order(name):
-    """Versions by their numbers, CPython first."""
-    digits = name.replace("pypy", "").split(".")
-    return "pypy" in name, [int(part) for part in digits if part.isdigit()]
 
 
 def pytest_generate_tests(metafunc):
@@ -139,60 +135,22 @@ def tabulate():
     return tabulate_
 
 
-def markdown(table, rows):
-    """A table as Markdown.
-
-    Args:
-        table: Its name.
-        rows: What is in each row, by the cells that head it, and in each column of that.
-    """
-    columns = sorted({column for row in rows.values() for column in row}, key=place)
-    headings = [*HEADINGS[table], *columns]
-    yield f"| {' | '.join(headings)} |"
-    yield "| --- " * len(headings) + "|"
-    for row, cells in rows.items():
-        yield f"| {' | '.join([*row, *(cells.get(column, '') for column in columns)])} |"
-
-
 def place(column):
     """Where a column stands: interpreters by their versions, the rest by their names."""
     return (1, *order(column)) if any(part.isdigit() for part in column) else (0, column)
 
 
-def merged(table, text):
-    """What stands in a table, with what was run now in place of what it says of the same."""
-    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
-    rows = {}
-    heads = len(HEADINGS[table])
-    for cells in lines[2:]:
-        found = dict(zip(lines[0][heads:], [cell.strip() for cell in cells[heads:]]))
-        rows[tuple(cells[:heads])] = {column: cell for column, cell in found.items() if cell}
-    for row, cells in tables[table].items():
-        rows.setdefault(row, {}).update(cells)
-    if table != "corpus":
-        return rows  # in the order in which they were filled
-    return {row: rows[row] for row in sorted(rows, key=lambda row: [order(name) for name in row])}
+def columns_of(rows):
+    """The columns of a table, in their order."""
+    return sorted({column for row in rows.values() for column in row}, key=place)
 
 
 def pytest_terminal_summary(terminalreporter):
     """Print the tables, and keep them where the docs have them."""
-    for table in tables:
+    for table, rows in tables.items():
         terminalreporter.section(table)
-        for line in markdown(table, tables[table]):
+        for line in markdown(HEADINGS[table], columns_of(rows), rows):
             terminalreporter.write_line(line)
     where = os.environ.get("FARM_MATRIX_WRITE")
-    if where and tables:
-        write(Path(where))
-
-
-def write(path):
-    """Renew what stands in the docs between the marks of each table."""
-    text = path.read_text(encoding="utf-8")
-    for table in tables:
-        begin, end = f"<!-- {table}: written by nox -s matrix -->\n", f"<!-- end of {table} -->"
-        before, _, rest = text.partition(begin)
-        assert rest, f"{path} has no place for the table {table!r}"
-        present, _, after = rest.partition(end)
-        lines = "\n".join(markdown(table, merged(table, present)))
-        text = f"{before}{begin}\n{lines}\n\n{end}{after}"
-    path.write_text(text, encoding="utf-8")
+    for table, rows in tables.items() if where else ():
+        write(Path(where) / PAGE, table, HEADINGS[table], columns_of, rows, sort=table == "corpus")

@@ -11,6 +11,7 @@ import pytest
 import farm_client as farm
 from farm_client import patience, repair
 from farm_client import site as site_module
+from farm_common.address import parse_address
 from farm_common.frames import Kind
 from farm_common.testing import FakeClock
 
@@ -198,6 +199,49 @@ def test_a_server_that_is_out_of_reach_for_too_long(paper, connect, clock, caplo
     assert "has been lost for 5 s: " in error
     assert error.endswith("; what it was sent waits for it, 10 s at most")
     paper.events["key"].set()
+    assert farm.force(farm.future(abs, -1), BOUND) == 1
+
+
+class Launcher:
+    """Stands for what starts a kernel's own server, on a host that then is out of reach."""
+
+    def __init__(self, address):
+        self.address = address
+        self.running = True
+        self.launches = 1
+        self.answer = threading.Event()
+        self._lock = threading.Lock()
+
+    def start(self, deadline):
+        with self._lock:
+            if not self.running:
+                self.running = True  # as far as one can see from outside
+                self.launches += 1
+            again = self.launches > 1
+        assert not again or self.answer.wait(BOUND)
+        return self.address
+
+    def end(self):
+        pass
+
+
+def test_a_server_of_its_own_that_ended(paper, connect, monkeypatch):
+    """Nothing that it kept is waited for, even while it takes long to start another."""
+    private = Launcher(parse_address(paper.address))
+    monkeypatch.setattr(site_module, "launcher", lambda _: private)
+    paper.workers, paper.grace = 2, 1000
+    connect()
+    with farm.task_options(attempts=1):
+        futures = [farm.future("paper:wait", key) for key in "ab"]
+    assert all(paper.started[key].wait(BOUND) for key in "ab")
+    private.running = False
+    paper.drop()
+    for future in futures:
+        with pytest.raises(farm.WorkerLostError, match="with it the server that this kernel had"):
+            future.result(BOUND)
+    private.answer.set()
+    for key in "ab":
+        paper.events[key].set()
     assert farm.force(farm.future(abs, -1), BOUND) == 1
 
 

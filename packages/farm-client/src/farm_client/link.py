@@ -95,6 +95,7 @@ class Link:
         self.done = 0
         self.watching_writes = False
         self.index = -1  # of the worker in its kernel
+        self.launch = 0  # which server it is with, of those that the kernel started for its address
         self.pinned: deque[Job] = deque()  # tasks that only this worker may run
         self.resumption = stream.resumption  # None where the session cannot be resumed
         self._reader = stream.connection.reader

@@ -40,11 +40,21 @@ def verdict(lost: Optional[dict[str, Any]]) -> tuple[Optional[str], Optional[flo
     return reason, seconds if isinstance(seconds, (int, float)) else None
 
 
-def lost_for(error: BaseException, seconds: float) -> str:
-    """How a worker was lost that was not found again in so many seconds, and may be there yet."""
+def lost_for(error: BaseException, seconds: Optional[float]) -> str:
+    """How a worker was lost that may be there yet.
+
+    Args:
+        error: How the connection was lost.
+        seconds: For how long it was not found again; None if it was not looked for, because its
+            server was the kernel's own.
+    """
+    if seconds is None:
+        end = "with it the server that this kernel had started"
+    else:
+        end = f"not found again in {seconds:.0f} s"
     return (
-        f"the connection was lost ({reason_of(error)}) and not found again in "
-        f"{seconds:.0f} s; whether the task was executed is not known"
+        f"the connection was lost ({reason_of(error)}) and {end}; "
+        "whether the task was executed is not known"
     )
 
 

@@ -81,7 +81,8 @@ class _Repair:
                 if recovered:
                     return
                 if greeting is None:
-                    reason = lost_for(error, self._patience.seconds())
+                    waited = None if site.has_ended(link) else self._patience.seconds()
+                    reason = lost_for(error, waited)
             if greeting is None:
                 greeting, recovered = self._replace(reason)
             if greeting is not None and not site.over(link):
@@ -106,6 +107,8 @@ class _Repair:
         for pause in backoff():
             if site.stopped.is_set() or link.lost or site.links.get(link.index) is not link:
                 break
+            if site.has_ended(link):
+                break  # without waiting for the next one, which may never start
             returns = site.returns
             try:
                 greeting = site.call(link)

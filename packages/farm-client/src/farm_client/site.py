@@ -258,7 +258,14 @@ class Site:
             greeting.stream.outlive()
         link = Link(greeting.stream, greeting.hello, f"worker {index} at {self.address.endpoint}")
         link.index = index
+        if self._launcher is not None:
+            link.launch = self._launcher.launches
         return link
+
+    def has_ended(self, link: Link) -> bool:
+        """Whether a link's server was this kernel's own, and is gone with all that it kept."""
+        launcher = self._launcher
+        return launcher is not None and (not launcher.running or launcher.launches != link.launch)
 
     def over(self, link: Link) -> bool:
         """Whether a lost worker need not be replaced any more."""

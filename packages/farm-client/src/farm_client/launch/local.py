@@ -39,15 +39,25 @@ class LocalServer:
 
     Args:
         address: ``local``, with its options.
+
+    Attributes:
+        launches: How many servers it has begun to start.
     """
 
     def __init__(self, address: Address) -> None:
+        self.launches = 0
         self._python = address.options.get("python", sys.executable)
         self._workers = address.workers
         self._directory: Optional[str] = None
         self._process: Optional[subprocess.Popen[bytes]] = None
         self._owner = os.getpid()
         self._lock = threading.Lock()
+
+    @property
+    def running(self) -> bool:
+        """Whether what `start` started is there."""
+        process = self._process
+        return process is not None and process.poll() is None
 
     def start(self, deadline: Deadline) -> Address:
         """Start the server unless it runs, and return its address.
@@ -71,6 +81,7 @@ class LocalServer:
         return Address("unix", path=os.path.join(self._directory or "", "socket"))
 
     def _launch(self, deadline: Deadline) -> None:
+        self.launches += 1
         self._directory = private_folder()
         command = [self._python, "-c", _RUN, str(self._address())]
         # The kernel closes its links and then ends the server, without waiting in between.

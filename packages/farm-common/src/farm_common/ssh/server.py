@@ -55,9 +55,13 @@ class SshServer:
     Args:
         address: ``ssh://``, with its options.
         options: Options for ssh, each ``"Name=value"``; those in the address come first.
+
+    Attributes:
+        launches: How many servers it has begun to start.
     """
 
     def __init__(self, address: Address, options: Sequence[str] = ()) -> None:
+        self.launches = 0
         self._address = address
         self._options = tuple(options)
         self._folder: Optional[str] = None
@@ -69,6 +73,12 @@ class SshServer:
         self._failure: Optional[KernelCreationError] = None  # the last one
         self._started = False
         self._ended = False
+
+    @property
+    def running(self) -> bool:
+        """Whether what `start` started is there, as far as is known here."""
+        process = self._process
+        return process is not None and process.running
 
     def start(self, deadline: Deadline) -> Address:
         """Start the server unless it runs, and return the address that leads to it.
@@ -122,6 +132,7 @@ class SshServer:
         return f"{self._local().path}:{self._there}"
 
     def _launch(self, deadline: Deadline) -> None:
+        self.launches += 1
         where = self._address.endpoint
         ended = self._ended_error()
         if ended is not None:
