@@ -24,7 +24,7 @@ def test_the_values_are_this_interpreters():
         "magic": importlib.util.MAGIC_NUMBER.hex(),
         "pickle": pickle.HIGHEST_PROTOCOL,
         "frame_limit": 12345,
-        "features": ("modules", "kill", "kill-by-pid"),
+        "features": ("modules", "kill", "kill-by-pid", "leave"),
     }
 
 

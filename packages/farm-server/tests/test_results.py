@@ -1,6 +1,7 @@
 """What becomes of results, from when tasks end until they are sent."""
 
 import socket
+import threading
 
 import pytest
 
@@ -13,6 +14,7 @@ from farm_common.stream import Stream
 from farm_common.testing import client_hello
 from farm_server.board import Slot
 from farm_server.inbox import Inbox
+from farm_server.packing import Packing
 from farm_server.results import Results
 
 
@@ -25,8 +27,11 @@ class Bench:
         connection.state = State.OPEN
         self.stream = Stream(ours, connection, PlainLayer())
         self.words = [0] * 8
-        hello = client_hello(**said)
-        self.results = Results(self.stream, hello, self.words, Inbox(self.stream), None)
+        hello, inbox = client_hello(**said), Inbox(self.stream)
+        lock = threading.Lock()
+        lock.acquire()  # as the worker has it, but for when it packs
+        packing = Packing(self.words, lock)
+        self.results = Results(self.stream, hello, self.words, inbox, None, packing)
 
     def gather(self, first, *values):
         """Do what the worker does with small results."""
