@@ -73,6 +73,22 @@ class TestResumption:
         resumption.acknowledge(1)
         assert not resumption.full
 
+    def test_large(self):
+        """All of a large value is held until its last byte is acknowledged."""
+        resumption = Resumption()
+        resumption.keep([b"small"])
+        assert not resumption.large
+        resumption.keep([memoryview(bytearray(1 << 20))])
+        assert resumption.large
+        resumption.acknowledge(5 + (1 << 20) - 1)
+        assert resumption.unacknowledged == 1
+        assert resumption.large
+        resumption.keep([b"small"])
+        resumption.acknowledge(5 + (1 << 20))
+        assert not resumption.large
+        resumption.keep([bytes(1 << 19), bytes(1 << 19)])
+        assert resumption.large
+
     def test_when_to_acknowledge(self):
         """After 64 KiB at the end of a frame, 1 MiB within one, and after each large one."""
         resumption = Resumption(received=100)

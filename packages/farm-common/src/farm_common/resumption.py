@@ -35,6 +35,9 @@ FEATURE = "resume"
 _ACK_AFTER = 64 * 1024
 _ACK_WITHIN = 1 << 20
 
+#: How many bytes are so many that it matters whether they are kept.
+_LARGE = 1 << 20
+
 #: How much a side keeps without a connection before it should pause, in bytes.
 _FULL = 32 << 20
 
@@ -128,6 +131,21 @@ class Resumption:
     def unacknowledged(self) -> int:
         """How many bytes are kept."""
         return self.sent - self.acknowledged
+
+    @property
+    def large(self) -> bool:
+        """Whether what is kept holds a lot of memory: for who gives that back; any thread's.
+
+        Of a large value all is held until its last byte is acknowledged.
+        """
+        if self.sent - self.acknowledged >= _LARGE:
+            return True
+        try:
+            first = self._kept[0]
+        except IndexError:
+            return False
+        whole = first.obj if isinstance(first, memoryview) else first
+        return memoryview(whole).nbytes >= _LARGE
 
     @property
     def full(self) -> bool:

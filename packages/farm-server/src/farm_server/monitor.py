@@ -28,10 +28,9 @@ __all__ = ["Monitor"]
 _TICK = 5
 _IDLE_TICKS = 20
 
-#: How often it looks, in ms, whether the client has acknowledged large results, and how many bytes
-#: make them so: their memory is to be given back, and nothing tells when it is free.
+#: How often it looks, in ms, whether the client has acknowledged large results: their memory is to
+#: be given back, and nothing tells when it is free.
 _UNTIL_FREE = 250
-_LARGE = 1 << 20
 
 #: POLLRDHUP is 0x2000 on Linux, where PyPy does not name it.
 _HANGUP = getattr(select, "POLLRDHUP", 0x2000 if sys.platform == "linux" else select.POLLHUP)
@@ -128,7 +127,7 @@ class Monitor(threading.Thread):
     def _holding(self) -> bool:
         """Whether large results are kept until the client has them."""
         lifeline = self._lifeline
-        return lifeline is not None and lifeline.resumption.unacknowledged >= _LARGE
+        return lifeline is not None and lifeline.resumption.large
 
     def _look_for_client(self) -> None:
         """Find out whether the client went for good, was lost, or is back."""
