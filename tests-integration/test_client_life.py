@@ -183,6 +183,7 @@ def test_ctrl_c_in_every_wait(program, address, python):
 ENDLESS = """
 import os, signal, sys, threading, time
 import farm_client as farm
+from farm_client import interrupts
 
 class Endless:
     def __init__(self, *how):
@@ -193,11 +194,21 @@ class Endless:
 
 def make():
     import time
+    time.sleep(0.5)  # until then the main thread waits, so that it is the one that loads this
     return Endless(time.sleep, (1e6,))
 
+def loads():
+    frame = sys._current_frames()[threading.main_thread().ident]
+    while frame is not None and frame.f_code not in interrupts._breakable:
+        frame = frame.f_back
+    return frame is not None
+
 def press():
+    deadline = time.monotonic() + 20
+    while not loads() and time.monotonic() < deadline:
+        time.sleep(0.01)
     for _ in range(2):
-        time.sleep(0.3)
+        time.sleep(0.2)
         os.kill(os.getpid(), signal.SIGINT)
 
 kernel = farm.make_kernel(sys.argv[1] + "?workers=2", timeout=30)

@@ -36,6 +36,21 @@ def double(value):
     return value + value
 
 
+@pytest.fixture
+def append_slowly():
+    """A task that leaves a trace; nested, so that it travels without this module's imports."""
+
+    def append_slowly_(path, seconds):
+        import time
+
+        with open(path, "a", encoding="utf-8") as file:
+            file.write("x")
+        time.sleep(seconds)
+        return "done"
+
+    return append_slowly_
+
+
 class TestAllowed:
     def test_work(self, make, serve, auth):
         """Who is allowed works as ever, with large values too."""
@@ -350,7 +365,7 @@ class TestWire:
 class TestResumption:
     """Sessions go on over other connections, each with a context of its own."""
 
-    def test_a_task_that_runs(self, make, serve, auth, wire, peer, until, tmp_path):
+    def test_a_task_that_runs(self, make, serve, auth, wire, peer, until, append_slowly, tmp_path):
         """It is not executed again, whatever interpreter the server runs on; its result arrives."""
         between = wire(serve(python=peer))
         marker = tmp_path / "marker"
@@ -403,7 +418,9 @@ class TestResumption:
         come_back().stream.close()
         kernel.end()
 
-    def test_without_a_ticket(self, make, serve, auth, wire, become, until, tmp_path):
+    def test_without_a_ticket(
+        self, make, serve, auth, wire, become, until, append_slowly, tmp_path
+    ):
         """The session waits; when there is a ticket again the result arrives."""
         between = wire(serve())
         marker = tmp_path / "marker"
@@ -541,15 +558,6 @@ class TestLayers:
 def append(path):
     with open(path, "a", encoding="utf-8") as file:
         file.write("x")
-
-
-def append_slowly(path, seconds):
-    import time
-
-    with open(path, "a", encoding="utf-8") as file:
-        file.write("x")
-    time.sleep(seconds)
-    return "done"
 
 
 def append_and_double(path, value):
