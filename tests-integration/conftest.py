@@ -9,12 +9,10 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import textwrap
-import threading
 import time
 from pathlib import Path
 
@@ -27,6 +25,7 @@ sys.path += [str(Path(__file__).parent / name) for name in ("faults", "shared")]
 import census as census_
 import deaths as deaths_
 import fault_proxy
+from wire import Wire
 
 BOUND = 30.0
 
@@ -192,72 +191,16 @@ def until():
     return until_
 
 
-class Proxy:
-    """Passes bytes between clients and a server, and counts them.
-
-    Attributes:
-        address: For clients.
-        sent: How many bytes went to the server.
-    """
-
-    def __init__(self, server):
-        host, port = server.rsplit(":", 1)
-        self._server = host, int(port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self.sent = 0
-        self._open = []
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def _listen(self):
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(self._server)
-                self._open += [client, server]
-                for pair in ((client, server), (server, client)):
-                    threading.Thread(target=self._pass, args=pair, daemon=True).start()
-
-    def _pass(self, source, target):
-        up = target.getpeername() == self._server
-        with contextlib.suppress(OSError):
-            while True:
-                data = source.recv(1 << 16)
-                if not data:
-                    break
-                if up:
-                    self.sent += len(data)
-                target.sendall(data)
-        self._shut(target)
-
-    def _shut(self, sock):
-        with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
-
-    def cut(self):
-        """Break all connections."""
-        for sock in self._open:
-            self._shut(sock)
-
-    def close(self):
-        """Break everything, for good."""
-        self._shut(self._listener)
-        self._listener.close()
-        self.cut()
-        for sock in self._open:
-            sock.close()
-
-
 @pytest.fixture
-def proxy():
-    """Makes a `Proxy` in front of a TCP server."""
+def wire():
+    """Puts a `Wire` in front of a server."""
     made = []
 
-    def make_(server):
-        made.append(Proxy(server))
+    def make(server):
+        made.append(Wire(server))
         return made[-1]
 
-    yield make_
+    yield make
     for one in made:
         one.close()
 
