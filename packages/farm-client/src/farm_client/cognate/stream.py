@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -211,7 +210,9 @@ class Stream:
 
     async def __anext__(self) -> Any:
         if perf_counter() > self._turn:
-            await asyncio.sleep(0)
+            from asyncio import sleep  # who gets here has it loaded; others need not wait for it
+
+            await sleep(0)
             self._turn = perf_counter() + _TURN
         while not self._ended:
             for value in self._values:
@@ -221,12 +222,14 @@ class Stream:
 
     async def _advance_elsewhere(self) -> None:
         """`_advance` in a thread of our own: the loop's are not to be kept from others."""
+        from asyncio import CancelledError, get_running_loop
+
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "farm-stream")
-        loop = asyncio.get_running_loop()
+        loop = get_running_loop()
         try:
             await loop.run_in_executor(self._thread, copy_context().run, self._advance)
-        except asyncio.CancelledError:
+        except CancelledError:
             self.close()  # or that thread would wait in vain
             raise
         self._turn = perf_counter() + _TURN

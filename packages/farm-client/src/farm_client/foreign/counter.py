@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 from concurrent.futures import Executor, Future
 from itertools import count
@@ -58,7 +58,7 @@ class Counter:
         self._queue = SimpleQueue()
         self._sent: set[bytes] = set()  # the ids of what some worker was sent, and is large
         # Some executors take calls with equal arguments for equal.
-        self._token = secrets.token_hex(8)
+        self._token = os.urandom(8).hex()
         self._numbers = count()
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="farm-counter", daemon=True)

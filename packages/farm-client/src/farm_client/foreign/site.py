@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -87,7 +87,7 @@ class ForeignSite:
         """What one of its workers says of itself; the others are taken to be alike."""
         label = self.address.endpoint
         try:
-            future = self.executor.submit(guest.introduce, secrets.token_hex(8))
+            future = self.executor.submit(guest.introduce, os.urandom(8).hex())
         except Exception as error:
             raise KernelCreationError(f"{label} takes no tasks: {_reason(error)}") from error
         future.add_done_callback(lambda _: self._settled.set())

@@ -10,7 +10,7 @@ import collections
 import contextlib
 import dataclasses
 import enum
-import secrets
+import os
 import sys
 import threading
 import types
@@ -61,7 +61,7 @@ class ClassTable:
         with self._lock:
             ident = self._idents.get(cls)
             if ident is None:
-                ident = secrets.token_hex(16)
+                ident = os.urandom(16).hex()
                 self._enter(ident, cls)
             return ident
 

@@ -6,7 +6,7 @@ The function here is part of the wire format: it stays, and takes what it took.
 from __future__ import annotations
 
 import builtins
-import secrets
+import os
 import threading
 from typing import Any
 
@@ -73,7 +73,7 @@ def ident_of(mark: Any) -> str:
     with _lock:
         ident = _idents.get(id(mark))
         if ident is None:
-            ident = secrets.token_hex(16)
+            ident = os.urandom(16).hex()
             _enter(ident, mark)
         return ident
 

@@ -7,7 +7,7 @@ the value must be on the other side first. On a server the handle finds the valu
 
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 import types
 import weakref
@@ -45,7 +45,7 @@ class Shared(Generic[T]):
     """
 
     def __init__(self, value: T) -> None:
-        self.ident = secrets.token_bytes(ID_SIZE)
+        self.ident = os.urandom(ID_SIZE)
         self._load: Callable[[], T] = lambda: value
         self._released = False
         # In order, each a function that returns whom to call, or None when that is gone.

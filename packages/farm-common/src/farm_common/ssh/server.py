@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
 import shutil
 import subprocess
 import threading
@@ -144,8 +143,8 @@ class SshServer:
             )
         self._folder = private_folder()
         # Nobody can guess it, and so be there first; /tmp is short and everywhere.
-        self._there = f"/tmp/farm-{secrets.token_hex(8)}/socket"  # noqa: S108
-        token = f"farm-{secrets.token_hex(8)}"
+        self._there = f"/tmp/farm-{os.urandom(8).hex()}/socket"  # noqa: S108
+        token = f"farm-{os.urandom(8).hex()}"
         archive, refusal = _archive()
         wanted = {name: series(name) or "" for name in ("farm_server", "farm_common")}
         arguments = ["--log-level=error"]
