@@ -327,16 +327,16 @@ class TestTraffic:
 
     @pytest.fixture
     def counted(self, address, wire, make):
-        """A kernel through a proxy, and what tells how many bytes a call sends."""
+        """A kernel through a wire, and what tells how many bytes a call sends."""
         between = wire(address)
         kernel = make(between.address)
         kernel.broadcast_task(abs, -1)
 
         def count(function):
-            before = sum(map(len, between.sent))
+            before = between.sent_bytes
             function()
             kernel.broadcast_task(abs, -1)
-            return sum(map(len, between.sent)) - before
+            return between.sent_bytes - before
 
         return count
 

@@ -233,10 +233,10 @@ class TestErrors:
 
 
 class TestArrays:
-    def test_cross_each_connection_once(self, proxy, address, make):
+    def test_cross_each_connection_once(self, wire, address, make):
         """A large one that many tasks have; joblib's own limit says what is large."""
         numpy = pytest.importorskip("numpy")
-        between = proxy(address)
+        between = wire(address)
         make(f"{between.address}?workers=1")
         farm.joblib.register()
         data = numpy.arange(1 << 18, dtype="f8")  # 2 MiB
@@ -250,7 +250,7 @@ class TestArrays:
             first, *others = joblib.Parallel(batch_size=1)(calls)
         assert first == (data.sum(), True)
         assert others == [(data.sum(), False)] * 19
-        assert between.sent < 3 * data.nbytes
+        assert between.sent_bytes < 3 * data.nbytes
 
     def test_small_ones_are_copies(self, parallel):
         """And a task may do with its own what it likes."""

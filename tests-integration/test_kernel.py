@@ -352,10 +352,10 @@ def test_a_server_that_is_killed_and_started_again(launch, make, until):
     until(lambda: all(worker.state == "idle" for worker in kernel.workers()))
 
 
-def test_a_broken_connection(launch, make, proxy):
+def test_a_broken_connection(launch, make, wire):
     """What was not done is done on the next connection."""
     server = launch("127.0.0.1:0", "--workers", "1")
-    link = proxy(server.address)
+    link = wire(server.address)
     kernel = make(link.address)
     channel = kernel.make_channel()
     for value in range(20):

@@ -558,11 +558,11 @@ def test_the_program_need_not_wait(run, elsewhere, project):
     assert (done.stdout, done.stderr) == ("2\n", "")
 
 
-def test_a_connection_that_breaks(elsewhere, make, proxy, tmp_path, monkeypatch):
+def test_a_connection_that_breaks(elsewhere, make, wire, tmp_path, monkeypatch):
     """The worker goes on, and gets the answer over the next connection."""
     (tmp_path / "zz.py").write_text("def function(x): return x + 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    between = proxy(elsewhere().address)
+    between = wire(elsewhere().address)
     kernel = make(between.address)
     library = kernel._engine._library
     answer = library.answer

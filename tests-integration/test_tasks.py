@@ -390,30 +390,30 @@ def test_a_result_whose_class_fails_to_load(kernel, fails_with):
 # shared values
 
 
-def test_a_shared_value_crosses_each_connection_once(launch, make, proxy):
+def test_a_shared_value_crosses_each_connection_once(launch, make, wire):
     """Counted on the way: once a worker, not once a task; nothing before it is needed."""
-    link = proxy(launch("127.0.0.1:0", "--workers", "2").address)
+    link = wire(launch("127.0.0.1:0", "--workers", "2").address)
     kernel = make(link.address)
     size = 1_000_000
     value = farm.shared(os.urandom(size))
     kernel.broadcast_task(abs, -1)
-    assert link.sent < size
+    assert link.sent_bytes < size
     for _ in range(10):
         kernel.broadcast_task(lambda: len(value.value))
         kernel.broadcast_task(lambda v: v.value[0], value)
-    assert 2 * size <= link.sent < 2.5 * size
+    assert 2 * size <= link.sent_bytes < 2.5 * size
 
 
-def test_a_captured_value_crosses_once_per_function(launch, make, proxy):
+def test_a_captured_value_crosses_once_per_function(launch, make, wire):
     """Not once a task: it is part of the function."""
-    link = proxy(launch("127.0.0.1:0", "--workers", "2").address)
+    link = wire(launch("127.0.0.1:0", "--workers", "2").address)
     kernel = make(link.address)
     data = os.urandom(300_000)
     channel = kernel.make_channel()
     for value in range(200):
         channel.submit(lambda i: data[i], value)
     assert len(list(channel)) == 200
-    assert link.sent < 200 * len(data) / 10
+    assert link.sent_bytes < 200 * len(data) / 10
 
 
 def test_shared_values_are_released(kernel, fails_with):

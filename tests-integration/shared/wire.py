@@ -53,6 +53,11 @@ class Wire:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
+    @property
+    def sent_bytes(self):
+        """How many bytes went to the server."""
+        return sum(map(len, self.sent))
+
     def cut(self):
         """Break all connections; new ones get through."""
         for sock in self._open:
