@@ -35,7 +35,7 @@ EPILOG = """\
 addresses:
   127.0.0.1:11111  [::1]:11111  host:port  unix:///run/user/1000/farm.sock
   (?workers=N after one is accepted and means nothing here)
-  ssh://user@host  starts a server there, as a kernel would, and ends it again; ping and status
+  ssh://user@host  for ping and status: starts a server there, as a kernel would, and ends it
 
 examples:
   farm-admin ping 127.0.0.1:11111 --timeout 30    wait for a server to start
@@ -76,6 +76,9 @@ _HELP = {
     "kill": "end tasks that run; their programs are told so",
 }
 
+#: What is done with a server that was there before, by the command that needs one.
+_LASTING = {"end": "end", "top": "watch", "kill": "end tasks of"}
+
 #: How long to wait for an answer, in seconds, where it is not as long as for most.
 _TIMEOUT = {"ping": 3.0}
 
@@ -102,8 +105,8 @@ def _run(options: argparse.Namespace) -> int:
     try:
         for address in map(parse_address, options.addresses):
             check_address(address)
-            if options.command in ("end", "top", "kill"):
-                check_lasting(address, options.command)
+            if options.command in _LASTING:
+                check_lasting(address, _LASTING[options.command])
         if options.command == "kill":
             _check_choice(options)
         auth = client_auth(options)
