@@ -126,11 +126,12 @@ class TestIteration:
         thread = threading.Thread(target=lambda: got.append(next(stream)))
         thread.start()
         # The other worker goes on until there is no room left; then nothing is on its way but 0.
-        call = stream._call
-        assert kernel._engine.wait(lambda: call.pending == 1 and call.taken > 1000, 20)
+        call, room = stream._call, module._PARTS * kernel.worker_count
+        full = kernel._engine.wait(lambda: call.pending == 1 and call._number >= room, 20)
         assert got == []
         gates[0].set()
         thread.join()
+        assert full
         assert got == [0]
         assert source.read <= (module._PARTS + 2) * kernel.worker_count * module._ELEMENTS
         stream.close()

@@ -191,8 +191,12 @@ class Call:
     def wait(self) -> Optional[Part]:
         """The next part whose result arrives; None where none is on its way."""
         done = self._done
-        while not done:
-            if not self.pending or not self.lasting:
+        while True:
+            # First this and then what is done: `_arrived` changes them the other way round.
+            over = not self.pending or not self.lasting
+            if done:
+                break
+            if over:
                 return None
             if not self._engine.wait(self._ready) and self._engine.ended is not None:
                 raise KernelEndedError(self._engine.ended)
