@@ -6,8 +6,10 @@ from collections import deque
 import pytest
 
 import farm_client as farm
+from farm_client.cognate import call as module
+from farm_client.cognate import pieces
 from farm_client.cognate.call import Call
-from farm_client.cognate.pieces import Slices
+from farm_client.cognate.pieces import Draws, Slices
 from farm_common.parts import ReducePart
 
 
@@ -58,3 +60,71 @@ class TestWait:
         monkeypatch.setattr(Call, "__init__", late)
         assert farm.preduce(operator.add, "abcdefg", parts=3) == "abcdefg"
         assert farm.pmap(operator.neg, range(5), parts=1) == [0, -1, -2, -3, -4]
+
+
+@pytest.fixture
+def slow_input(monkeypatch):
+    """Any input counts as so slow that results are waited for before it is asked for more."""
+    monkeypatch.setattr(pieces, "_PATIENCE", -1.0)
+    monkeypatch.setattr(module, "_TURN", -1.0)
+    monkeypatch.setattr(module, "_SHARE", 1e9)
+
+
+class TestSlowInput:
+    @pytest.mark.parametrize("ordered", [True, False])
+    @pytest.mark.parametrize("window", [None, 1, 10])
+    def test_a_stream(self, kernel, slow_input, ordered, window):
+        """What an element led to is there before the next is asked for: it may depend on that."""
+        got = []
+
+        def source():
+            for i in range(50):
+                assert got == [-x for x in range(i)]
+                yield i
+
+        for value in farm.pmap_iter(operator.neg, source(), ordered=ordered, window=window):
+            got.append(value)
+        assert got == [-x for x in range(50)]
+
+    def test_a_search(self, kernel, slow_input):
+        """It ends when it is decided, also where the input does not."""
+
+        def source():
+            yield from (0, 0, 1)
+            raise AssertionError("asked for more than was needed")
+
+        assert farm.pfind_if(bool, source()) == 1
+        assert farm.psome(bool, source()) is True
+
+    def test_an_error(self, kernel, slow_input):
+        """Likewise."""
+
+        def source():
+            yield "x"
+            raise AssertionError("asked for more than was needed")
+
+        with pytest.raises(farm.TaskExecutionError, match="bad operand type"):
+            farm.pmap(operator.neg, source())
+
+    def test_a_fast_one(self, kernel, monkeypatch):
+        """As many parts are made as should be on their way."""
+        monkeypatch.setattr(module, "perf_counter", lambda: 0.0)
+        with Call(ReducePart(operator.add), Slices(([0] * 100,), 0, 100), 100) as call:
+            call.submit()
+            assert call._number >= call._sizes.ahead(kernel.worker_count)
+
+    def test_the_looks_go_on(self, kernel, monkeypatch):
+        """With an input that is not slow, but never ends, and workers that are faster than it."""
+        now = [0.0]
+
+        def source():
+            while True:
+                now[0] += 0.001
+                yield "a"
+
+        monkeypatch.setattr(module, "perf_counter", lambda: now[0])
+        with Call(ReducePart(operator.add), Draws((source(),), None)) as call:
+            monkeypatch.setattr(call._sizes, "ahead", lambda workers: 10**9)
+            call.submit(most=1)
+            assert 1 <= call._number < 1000
+            assert call.wait() is not None

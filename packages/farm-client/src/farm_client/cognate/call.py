@@ -28,6 +28,14 @@ from .progress import Bar, make_bar
 
 __all__ = ["Call", "Part"]
 
+#: For so long, in seconds, parts are made without a look at what has arrived meanwhile: long
+#: enough for all that should be on their way, unless the input is slow.
+_TURN = 0.005
+
+#: What part of the time that a slow input takes is spent waiting for what it led to, before it is
+#: asked for more: what somebody types line by line, or sends, is answered one by one.
+_SHARE = 0.05
+
 
 class Part(Job):
     """One part of a call, which a worker runs as a task.
@@ -152,11 +160,15 @@ class Call:
     def submit(self, room: Optional[int] = None, most: Optional[int] = None) -> None:
         """Make parts and send them, as many as should be on their way.
 
+        If the input is slow they are fewer: what has arrived does not wait for it, for it may have
+        no end.
+
         Args:
             room: How many elements may be taken from the input; None: any number.
             most: How many elements a part may have; None: any number.
         """
         sizes, pieces = self._sizes, self._pieces
+        since = perf_counter()
         while self._more:
             workers = max(1, self._kernel.worker_count)
             if self.pending >= sizes.ahead(workers):
@@ -180,6 +192,9 @@ class Call:
             self._number += 1
             part.begun = perf_counter()
             self._put(part)
+            spent = perf_counter() - since
+            if spent > _TURN and self._engine.wait(self._ready, spent * _SHARE):
+                return
 
     def _put(self, part: Part) -> None:
         engine = self._engine

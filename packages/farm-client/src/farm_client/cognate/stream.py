@@ -262,7 +262,8 @@ def pmap_iter(
 
     Elements are read a bounded number ahead of the results that were used. The result is an
     iterator, for ``for`` and for ``async for``; with the latter the iterable is read in
-    another thread. Closing it early (see `Stream`) takes back what is on its way.
+    another thread. Results do not wait for a slow iterable, but for the element that is just being
+    read. Closing it early (see `Stream`) takes back what is on its way.
 
     Args:
         task: A callable or the name of one.
