@@ -342,6 +342,12 @@ def crowd(session: nox.Session) -> None:
 
 
 @nox.session(python=DEFAULT)
+def races(session: nox.Session) -> None:
+    """Ten minutes of threads that are preempted in one module after the other; see --module."""
+    do_harm(session, "races")
+
+
+@nox.session(python=DEFAULT)
 def pages(session: nox.Session) -> None:
     """Every page of the documentation as wide as a phone; of those in posargs, pictures."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
