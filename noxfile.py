@@ -213,7 +213,7 @@ def integration(session: nox.Session) -> None:
     """The built wheels and real processes, with every interpreter found at the other end."""
     environment = {**install_everywhere(session), **install_earlier(session)}
     # Those of Kerberos need a KDC, and a session of their own.
-    tests = ["tests-integration", "--ignore=tests-integration/kerberos"]
+    tests = ["--durations=20", "tests-integration", "--ignore=tests-integration/kerberos"]
     session.run("pytest", *(session.posargs or tests), env=environment)
 
 
