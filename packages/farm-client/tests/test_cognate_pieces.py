@@ -1,5 +1,6 @@
 """Pieces of the input: slices of what can be sliced, and what iterators yield in time."""
 
+import itertools
 import sys
 from array import array
 
@@ -142,3 +143,12 @@ def test_a_window_of_an_iterator_is_not_read_at_once():
     assert window_of(iter("abc"), 1, None, False)[1:] == (1, None)
     assert window_of(iter("abc"), -1, None, False) == (["a", "b", "c"], 2, 3)
     assert window_of(iter("abc"), 0, None, True) == (["a", "b", "c"], 0, 3)
+
+
+@pytest.mark.parametrize("parts", [None, 2])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_what_is_behind_a_window_is_not_read(parts, backwards):
+    """It may have no end, whether or not all of the window has to be known at once."""
+    pieces, _ = cut_window("f", itertools.count(), 1, 4, parts, backwards)
+    assert pieces.take(9).args == ([1, 2, 3],)
+    assert pieces.take(9) is None

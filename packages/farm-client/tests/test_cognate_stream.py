@@ -143,6 +143,30 @@ class TestIteration:
         assert got == [-float(i) for i in range(100)]
 
 
+class TestSeveralUsers:
+    def test_threads(self, kernel):
+        """Who finds that others were faster does not put the next values in place of theirs."""
+        stream = farm.pmap_iter(operator.neg, range(5), window=2)
+        used = stream._values
+        stream._advance(used)
+        stream._advance(used)
+        assert list(stream) == [0, -1, -2, -3, -4]
+
+    def test_coroutines(self, kernel):
+        """Each result goes to one of those who wait at the same time."""
+
+        async def main():
+            stream = farm.pmap_iter(operator.neg, range(20), window=2)
+            waiting = [asyncio.ensure_future(stream.__anext__()) for _ in range(4)]
+            for _ in "ab":  # now they all have asked
+                await asyncio.sleep(0)
+            stream._thread.submit(int).result()  # they all have been served before any goes on
+            first = await asyncio.gather(*waiting)
+            return [*first, *[x async for x in stream]]
+
+        assert sorted(asyncio.run(main())) == [-x for x in reversed(range(20))]
+
+
 class TestClosing:
     def test_close(self, kernel):
         """Takes back what is on its way; twice is no error, and the input is left as it is."""

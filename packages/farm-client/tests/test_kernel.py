@@ -1,5 +1,6 @@
 """Kernels of a server of paper: how they are made, which is current, workers that come and go."""
 
+import contextvars
 import json
 import sys
 import threading
@@ -334,3 +335,18 @@ def test_a_broadcast_that_meets_a_worker_in_the_doorway(connect, paper, bound):
         pass
     assert results[0].result(bound) == (2, 0)
     assert [json.loads(call)["category"] for call in paper.calls] == ["setup", "setup", "broadcast"]
+
+
+def test_leaving_a_kernel_elsewhere(connect):
+    """In another context or thread, as a fixture is left: it ends there, and that is all."""
+    kernel = connect()
+    contextvars.copy_context().run(kernel.__enter__)
+    kernel.__exit__(None, None, None)
+    assert kernel.ended
+    kernel = connect()
+    kernel.__enter__()
+    leaving = threading.Thread(target=kernel.__exit__, args=(None, None, None))
+    leaving.start()
+    leaving.join(BOUND)
+    assert kernel.ended
+    assert farm.current_kernel() is None

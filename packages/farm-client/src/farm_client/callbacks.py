@@ -23,34 +23,39 @@ class Callbacks:
     """
 
     def __init__(self) -> None:
-        self._calls: SimpleQueue[Optional[Callable[[], None]]] = SimpleQueue()
-        self._thread: Optional[threading.Thread] = None
+        self._calls: SimpleQueue[Optional[Callable[[], object]]] = SimpleQueue()
+        self._thread: Optional[threading.Thread] = None  # there is one while there may be calls
         self._starting = threading.Lock()
+        self._over = False
 
-    def put(self, call: Callable[[], None]) -> None:
-        """Have something called soon, after all that was put before."""
-        self._calls.put(call)
-        if self._thread is None:
-            with self._starting:
-                if self._thread is None:
-                    self._thread = threading.Thread(
-                        target=self._run, name="farm-callbacks", daemon=True
-                    )
-                    self._thread.start()
+    def put(self, call: Callable[[], object]) -> None:
+        """Have something called soon, after all that was put before; also after the end."""
+        with self._starting:
+            self._calls.put(call)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="farm-callbacks", daemon=True
+                )
+                self._thread.start()
 
     def end(self) -> None:
         """Call what was put so far, and end the thread; a callback that hangs is left behind."""
-        thread = self._thread
-        if thread is not None:
+        with self._starting:
+            self._over = True
             self._calls.put(None)
-            if thread is not threading.current_thread():
-                thread.join(_END_SECONDS)
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_END_SECONDS)
 
     def _run(self) -> None:
         while True:
+            with self._starting:
+                if self._over and self._calls.empty():
+                    self._thread = None
+                    return
             call = self._calls.get()
             if call is None:
-                return
+                continue  # only to have a look
             try:
                 call()
             except BaseException:  # as concurrent.futures does: tell, and go on

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, ClassVar, Optional
 from farm_common.errors import KernelEndedError
 from farm_common.shipping.exceptions import fresh
 
+from .inside import is_inside
 from .job import Job
 from .receptacle import CANCELLED_STATES, DONE_STATES, Promise
 
@@ -76,8 +77,12 @@ class Future(Promise):
         """Withdraw the task if it was not sent to a worker yet.
 
         Returns:
-            Whether the future is cancelled now.
+            Whether the future is cancelled now. Not where a finalizer or a signal handler that came
+            in the middle of farm's own work calls this: there it is done a little later.
         """
+        if is_inside(waiting=False):
+            self._engine.call_later(self.cancel)
+            return False
         return self._withdraw(self._cancel) or self._state in CANCELLED_STATES
 
     def _abandon(self, error: Optional[BaseException] = None) -> None:

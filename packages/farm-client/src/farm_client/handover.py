@@ -48,10 +48,12 @@ from threading import get_ident
 from time import monotonic, perf_counter, sleep
 from typing import Any, Callable, Optional, TypeVar
 
+from farm_common.errors import FarmError
 from farm_common.memory import trim
 
 from . import interrupts
 from .callbacks import Callbacks
+from .inside import lockless
 from .interrupts import protected
 from .poller import Bell, make_poller
 
@@ -117,7 +119,7 @@ class Handover(ABC):
         self._closed = False
         #: Whether the only task in flight is a short one.
         self._brief = False
-        self._calls: deque[Callable[[], None]] = deque()
+        self._calls: deque[Callable[[], object]] = deque()
         self._callbacks = Callbacks()
         self._activity = 0  # of users' threads
         self._followers: list[Waiter] = []
@@ -128,6 +130,7 @@ class Handover(ABC):
         self._parking.acquire()
         self._parked = False
         self._pump = Waiter(bool)
+        self._stepping = 0  # the thread that reads without being the leader
         self._pump_thread: Optional[threading.Thread] = None
 
     @abstractmethod
@@ -148,6 +151,9 @@ class Handover(ABC):
 
         Returns:
             Whether it holds; False also when the kernel ended.
+
+        Raises:
+            FarmError: This thread waits or reads already: the user's code interrupted it there.
         """
         if ready():
             return True
@@ -195,7 +201,7 @@ class Handover(ABC):
                 return events
             _yield()
 
-    def call_later(self, call: Callable[[], None]) -> None:
+    def call_later(self, call: Callable[[], object]) -> None:
         """Have something called by another thread, after the next result; takes no lock."""
         self._calls.append(call)
 
@@ -234,15 +240,32 @@ class Handover(ABC):
                 waiter.done = True
                 return
             leader = self._leader
-            if leader is None:
+            if leader is None and waiter.thread != self._stepping:
                 self._leader = waiter
             else:
+                self._refuse_nested(waiter.thread)
                 waiter.follow()
                 self._followers.append(waiter)
                 if leader is self._pump:
                     self._ring()
         if interrupts.pending:
             interrupts.raise_pending()
+
+    def _refuse_nested(self, thread: int) -> None:
+        """Raise `FarmError` if a thread waits or reads already; called with the lock held.
+
+        Nobody would read what it waits for: that is its own task, further down its stack.
+        """
+        leader = self._leader
+        nested = thread == self._stepping or (leader is not None and leader.thread == thread)
+        if not nested and thread == _main_thread:  # others get no signals in their sleep
+            nested = any(waiter.thread == thread for waiter in self._followers)
+        if nested:
+            raise FarmError(
+                "this thread was interrupted, by a signal handler or to load a result, where it "
+                "waits for results itself, so it cannot wait for others there: do that in another "
+                "thread, or later"
+            )
 
     @protected
     def _leave(self, waiter: Waiter) -> None:
@@ -376,6 +399,9 @@ class Handover(ABC):
             self._poller.close()
             self._bell.close()
 
+
+for _function in (Handover.wait, Handover._take_part, Handover._look_out):
+    lockless(_function)
 
 _main_thread = threading.main_thread().ident
 

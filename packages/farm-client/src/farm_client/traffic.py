@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Iterable
+from threading import get_ident
 from time import perf_counter
 from typing import Any, Callable, Optional
 
@@ -21,6 +22,7 @@ from .crew import Crew
 from .decoder import Decoder
 from .dispatcher import Dispatcher
 from .handover import Handover, Waiter
+from .inside import is_inside
 from .interrupts import protected
 from .job import Job
 from .leave import is_unheard
@@ -83,7 +85,11 @@ class Traffic(Handover):
                 events = () if self._closed else self._poll(0)
             finally:
                 self._reading.release()
-            self._process(events, None)
+            self._stepping = get_ident()
+            try:
+                self._process(events, None)
+            finally:
+                self._stepping = 0
 
     @protected
     def _process(self, events: Iterable[tuple[int, int]], waiter: Optional[Waiter]) -> None:
@@ -233,6 +239,9 @@ class Traffic(Handover):
 
     def _release(self, shared: Shared[Any]) -> None:
         """Make all workers forget a shared value."""
+        if is_inside(waiting=False):  # called by a finalizer, say; the lock may be this thread's
+            self.call_later(functools.partial(self._release, shared))
+            return
         with self._lock:
             self._packer.forget(shared)
             for link in list(self._links.values()):

@@ -107,14 +107,14 @@ def as_sequence(thing: Any) -> Any:
     return thing if is_sliceable(thing) else list(thing)
 
 
-def window_of(thing: Any, start: Any, end: Any, backwards: bool) -> tuple[Any, int, Optional[int]]:
+def window_of(thing: Any, start: Any, end: Any, whole: bool) -> tuple[Any, int, Optional[int]]:
     """The part of a sequence that `start` and `end` leave, as in a slice.
 
     Args:
         thing: A sequence or another iterable.
         start: The first element.
         end: The one after the last; None: all the rest.
-        backwards: Whether the last element is needed first.
+        whole: Whether all of the part has to be known at once.
 
     Returns:
         A sequence with its limits; or, where it need not be known as a whole, an iterator that
@@ -125,10 +125,12 @@ def window_of(thing: Any, start: Any, end: Any, backwards: bool) -> tuple[Any, i
     """
     start, end = _bound("start", start, 0), _bound("end", end, None)
     if not is_sliceable(thing):
-        if not backwards and start >= 0 and (end is None or end >= 0):
+        if not whole and start >= 0 and (end is None or end >= 0):
             rest: Iterator[Any] = islice(thing, start, end if end is None else max(start, end))
             return rest, start, None
-        thing = list(thing)
+        # What is behind the end is not read, for there may be no end of it.
+        known = start >= 0 and end is not None and end >= 0
+        thing = list(islice(thing, end) if known else thing)
     start, end, _ = slice(start, end).indices(len(thing))
     return thing, start, max(start, end)
 

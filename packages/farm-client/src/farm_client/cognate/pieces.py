@@ -9,7 +9,6 @@ from time import perf_counter
 from typing import Any, NamedTuple, Optional
 
 from .inputs import (
-    as_sequence,
     check_iterables,
     check_number,
     expected,
@@ -211,8 +210,9 @@ def cut_window(
     """
     check_iterables(name, (thing,))
     parts = check_number("parts", parts, 1, "as many as are good")
-    thing = thing if parts is None else as_sequence(thing)
-    thing, first, last = window_of(thing, start, end, backwards)
+    # Equal parts can be made, and the last be the first, only when all of it is there.
+    whole = backwards or parts is not None
+    thing, first, last = window_of(thing, start, end, whole)
     if last is None:
         return Draws((thing,), None, first), parts
     return Slices((thing,), first, last, backwards=backwards), parts

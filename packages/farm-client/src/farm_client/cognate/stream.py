@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -83,6 +84,8 @@ class Stream:
         self._broken: Optional[BaseException] = None  # what could not be sent, and why
         self._ended = False
         self._turn = 0.0
+        # Held by the thread that gets the next values; again, if the iterable asks for results.
+        self._advancing = threading.RLock()
         self._thread: Optional[ThreadPoolExecutor] = None
         self._input = _Input(iter(()))
         if is_sliceable(iterable):
@@ -97,13 +100,21 @@ class Stream:
 
     # one part after the other
 
-    def _advance(self) -> None:
-        """Wait for the next values, or for the end; raises what ends it early."""
-        try:
-            self._take()
-        except BaseException:  # an interrupt, too: something may be missing now
-            self._end()
-            raise
+    def _advance(self, used: Iterator[Any]) -> None:
+        """Wait for the next values, or for the end; raises what ends it early.
+
+        Args:
+            used: The values that were used up. Where there are others, somebody else who uses the
+                stream was faster, and they must not be lost.
+        """
+        with self._advancing:
+            if self._values is not used or self._ended:
+                return
+            try:
+                self._take()
+            except BaseException:  # an interrupt, too: something may be missing now
+                self._end()
+                raise
 
     def _take(self) -> None:
         self._given += self._count
@@ -172,9 +183,10 @@ class Stream:
 
     def __next__(self) -> Any:
         while not self._ended:
-            for value in self._values:
+            values = self._values
+            for value in values:
                 return value
-            self._advance()
+            self._advance(values)
         raise StopIteration
 
     def close(self) -> None:
@@ -215,12 +227,13 @@ class Stream:
             await sleep(0)
             self._turn = perf_counter() + _TURN
         while not self._ended:
-            for value in self._values:
+            values = self._values
+            for value in values:
                 return value
-            await self._advance_elsewhere()
+            await self._advance_elsewhere(values)
         raise StopAsyncIteration
 
-    async def _advance_elsewhere(self) -> None:
+    async def _advance_elsewhere(self, used: Iterator[Any]) -> None:
         """`_advance` in a thread of our own: the loop's are not to be kept from others."""
         from asyncio import CancelledError, get_running_loop
 
@@ -228,7 +241,7 @@ class Stream:
             self._thread = ThreadPoolExecutor(1, "farm-stream")
         loop = get_running_loop()
         try:
-            await loop.run_in_executor(self._thread, copy_context().run, self._advance)
+            await loop.run_in_executor(self._thread, copy_context().run, self._advance, used)
         except CancelledError:
             self.close()  # or that thread would wait in vain
             raise

@@ -15,6 +15,7 @@ from farm_common.shipping.tasks import Task
 from ..channel import Channel
 from ..executor import KernelExecutor
 from ..future import Future
+from ..inside import is_inside
 from ..job import Job
 from ..options import Category, checked_category
 from ..places import Place, parse_place
@@ -201,10 +202,16 @@ class Kernel:
     def end(self, wait: bool = False) -> None:
         """End the kernel; twice is no error.
 
+        A signal handler may call this too. If it has interrupted farm itself, it returns at once,
+        and another thread does it: the interrupted code may have to go on for that.
+
         Args:
             wait: Let all submitted tasks finish first; results are still receivable afterwards.
                 Otherwise unfinished tasks fail with `KernelEndedError`, and running ones stop.
         """
+        if is_inside(waiting=wait):
+            threading.Thread(target=self.end, args=(wait,), name="farm-end").start()
+            return
         if wait:
             self._engine.wait(lambda: not self._engine.unfinished)
         self._sites.end()
@@ -219,8 +226,12 @@ class Kernel:
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
+        tokens = self._tokens.get(threading.get_ident())
         try:
-            context.reset(self._tokens[threading.get_ident()].pop())
+            if tokens:
+                context.reset(tokens.pop())
+        except ValueError:
+            pass  # it was entered in another context, or thread, as fixtures are: not current here
         finally:
             self.end()
 
