@@ -127,16 +127,20 @@ def test_the_end_in_the_middle_of_a_change(kernel, bound):
     assert ended(kernel, bound)
 
 
-def test_finalizers_in_the_middle_of_a_change(kernel, paper, bound):
+def test_finalizers_in_the_middle_of_a_change(kernel, paper, monkeypatch, bound):
     """What they release and cancel is so a little later: the lock is their own thread's."""
     shared = farm.shared([1])
     assert farm.future(lambda: shared.value).result() == [1]
     held = [farm.future("paper:wait", "held") for _ in range(2)]
     future = farm.future(abs, -1)
+    released = threading.Event()
+    forget = kernel._engine._packer.forget
+    monkeypatch.setattr(kernel._engine._packer, "forget", lambda it: (forget(it), released.set()))
     assert not kernel._engine.change(future.cancel)
     kernel._engine.change(shared.release)
     paper.events["held"].set()
     assert [each.result() for each in held] == ["held", "held"]
     assert futures.wait([future], bound).done == {future}
-    kernel.broadcast_task(abs, -1)
+    assert released.wait(bound)
+    kernel.broadcast_task(abs, -1)  # waits for the lock, which is held until all have been told
     assert paper.count(Kind.RELEASE) == paper.count(Kind.SHARED) == 1
