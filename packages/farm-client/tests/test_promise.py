@@ -5,6 +5,7 @@ import copy
 import gc
 import os
 import pickle
+import signal
 import sys
 import threading
 import traceback
@@ -312,6 +313,17 @@ class TestForcingFutures:
             except BaseException:
                 os._exit(3)
             os._exit(4)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+    @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+    def test_in_a_child_that_was_forked_at_a_bad_moment(self, busy):
+        """What another thread held in the parent is not waited for."""
+        with sys.modules[farm.Future.__module__]._making:
+            pid = os.fork()
+            if pid == 0:
+                signal.alarm(20)
+                os._exit(0 if busy._condition else 2)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Generator
 from concurrent import futures
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["Future"]
 
 _making = threading.Lock()
+
+
+def _after_fork() -> None:
+    """Have a forked child not wait for what another thread held in its parent."""
+    global _making
+    _making = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Future(Promise):
