@@ -5,7 +5,7 @@ import sys
 
 #: What takes long to import, and few tasks need; those that do import it in their worker.
 SPARED = """
-_hashlib _ssl asyncio cloudpickle email importlib.resources multiprocessing numpy pathlib platform
+_hashlib _ssl asyncio cloudpickle email importlib.resources multiprocessing numpy platform
 random shutil ssl subprocess tempfile
 """
 
