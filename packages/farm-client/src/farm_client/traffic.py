@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable
 from threading import get_ident
 from time import perf_counter
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from farm_common.errors import AuthError, KernelEndedError, ProtocolError
 from farm_common.frames import Frame, Kind
@@ -32,7 +32,9 @@ from .link import Link
 from .output import Printer
 from .packer import Packer
 from .poller import READ, WRITE
-from .trace import Trace
+
+if TYPE_CHECKING:
+    from .trace import Trace
 
 __all__ = ["Traffic"]
 
