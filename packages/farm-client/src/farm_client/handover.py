@@ -130,7 +130,7 @@ class Handover(ABC):
         self._parking.acquire()
         self._parked = False
         self._pump = Waiter(bool)
-        self._stepping = 0  # the thread that reads without being the leader
+        self._stepping: set[int] = set()  # the threads that read without being the leader
         self._pump_thread: Optional[threading.Thread] = None
 
     @abstractmethod
@@ -240,7 +240,7 @@ class Handover(ABC):
                 waiter.done = True
                 return
             leader = self._leader
-            if leader is None and waiter.thread != self._stepping:
+            if leader is None and waiter.thread not in self._stepping:
                 self._leader = waiter
             else:
                 self._refuse_nested(waiter.thread)
@@ -257,7 +257,7 @@ class Handover(ABC):
         Nobody would read what it waits for: that is its own task, further down its stack.
         """
         leader = self._leader
-        nested = thread == self._stepping or (leader is not None and leader.thread == thread)
+        nested = thread in self._stepping or (leader is not None and leader.thread == thread)
         if not nested and thread == _main_thread:  # others get no signals in their sleep
             nested = any(waiter.thread == thread for waiter in self._followers)
         if nested:

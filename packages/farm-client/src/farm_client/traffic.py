@@ -87,11 +87,12 @@ class Traffic(Handover):
                 events = () if self._closed else self._poll(0)
             finally:
                 self._reading.release()
-            self._stepping = get_ident()
+            thread = get_ident()
+            self._stepping.add(thread)
             try:
                 self._process(events, None)
             finally:
-                self._stepping = 0
+                self._stepping.discard(thread)
 
     @protected
     def _process(self, events: Iterable[tuple[int, int]], waiter: Optional[Waiter]) -> None:
