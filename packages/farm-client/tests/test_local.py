@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 
 import pytest
 
@@ -91,10 +92,10 @@ def test_a_working_directory_that_is_gone(monkeypatch):
 def test_no_room_for_its_socket(monkeypatch):
     """The error says at once what to do; waiting would not help."""
 
-    def full():
+    def full(**_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(local, "private_folder", full)
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
     server = local.LocalServer(parse_address("local"))
     with pytest.raises(KernelCreationError, match=r"\(No space left on device\).*TMPDIR"):
         server.start(Deadline(None))

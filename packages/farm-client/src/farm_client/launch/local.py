@@ -82,13 +82,7 @@ class LocalServer:
 
     def _launch(self, deadline: Deadline) -> None:
         self.launches += 1
-        try:
-            self._directory = private_folder()
-        except OSError as error:
-            raise KernelCreationError(
-                "cannot make a folder for the private server's socket "
-                f"({error.strerror or error}): make room, or have TMPDIR name another place"
-            ) from error
+        self._directory = private_folder()
         command = [self._python, "-c", _RUN, str(self._address())]
         # The kernel closes its links and then ends the server, without waiting in between.
         command += ["--until-stdin-closes", "--log-level", "error"]
