@@ -213,7 +213,7 @@ def integration(session: nox.Session) -> None:
     """The built wheels and real processes, with every interpreter found at the other end."""
     environment = {**install_everywhere(session), **install_earlier(session)}
     # Those of Kerberos need a KDC, and a session of their own.
-    tests = ["tests-integration", "--ignore=tests-integration/kerberos"]
+    tests = ["--durations=20", "tests-integration", "--ignore=tests-integration/kerberos"]
     session.run("pytest", *(session.posargs or tests), env=environment)
 
 
@@ -339,6 +339,12 @@ def soak(session: nox.Session) -> None:
 def crowd(session: nox.Session) -> None:
     """64 kernels, 1,000 connections, 1,000 killed clients at one server; --scale takes a part."""
     do_harm(session, "crowd")
+
+
+@nox.session(python=DEFAULT)
+def races(session: nox.Session) -> None:
+    """Ten minutes of threads that are preempted in one module after the other; see --module."""
+    do_harm(session, "races")
 
 
 @nox.session(python=DEFAULT)

@@ -1,4 +1,4 @@
-"""The sessions chaos, soak and crowd, for seconds instead of minutes."""
+"""The sessions chaos, soak and races, for seconds instead of minutes."""
 
 import subprocess
 import sys
@@ -35,3 +35,10 @@ def test_a_short_soak():
     """It has curves to show."""
     out = run("soak", "--minutes", "0.05", "--seed", "5")
     assert out.count("descriptors  children") == 2
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="PyPy does not tell of each step")
+def test_some_seconds_of_races():
+    """Whatever threads are preempted in, what they do comes out right."""
+    out = run("races", "--minutes", "0.1", "--seed", "5", "--module", "cognate/call.py")
+    assert out.endswith("all was right\n")

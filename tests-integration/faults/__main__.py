@@ -1,4 +1,4 @@
-"""``python tests-integration/faults chaos|soak|crowd``: do harm for a while, and look at it."""
+"""``python tests-integration/faults chaos|soak|crowd|races``: do harm, and look at it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 
 import chaos
 import crowd
+import races
 import soak
 
 
@@ -20,7 +21,10 @@ def main() -> None:
     two.add_argument("--minutes", type=float, default=60.0)
     three = kinds.add_parser("crowd", help="64 kernels, 1,000 connections, 1,000 killed clients")
     three.add_argument("--scale", type=float, default=1.0, help="the part of these numbers to do")
-    for each in (one, two, three):
+    four = kinds.add_parser("races", help="preempt threads in one module after the other")
+    four.add_argument("--minutes", type=float, default=10.0)
+    four.add_argument("--module", action="append", help="a part of its path; default: all in turn")
+    for each in (one, two, three, four):
         each.add_argument("--seed", type=int, default=None, help="default: another one each time")
     options = parser.parse_args()
     seed = time.time_ns() % 1_000_000 if options.seed is None else options.seed
@@ -28,6 +32,8 @@ def main() -> None:
         chaos.run(options.minutes, seed)
     elif options.kind == "soak":
         soak.run(options.minutes, seed)
+    elif options.kind == "races":
+        races.run(options.minutes, seed, options.module)
     else:
         crowd.run(options.scale, seed)
 
