@@ -1,6 +1,7 @@
 """Programs with kernels and servers of their own, in surroundings that are not the usual."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -68,3 +69,26 @@ def test_a_working_directory_that_is_gone(tmp_path):
     command = ["sh", "-c", script, "sh", gone, sys.executable, program]
     done = subprocess.run(command, capture_output=True, text=True, timeout=BOUND, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[0, 1, 2]\n", "")
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM", "SIGKILL"])
+def test_a_program_that_is_killed(folder, until, name):
+    """Its private server ends, and removes what there was for it."""
+    code = (
+        "import farm_client as farm\n"
+        "kernel = farm.make_kernel('local?workers=1', timeout=20)\n"
+        "print(kernel.worker_count, flush=True)\n"
+        "input()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": folder},
+    ) as process:
+        try:
+            assert process.stdout.readline() == b"1\n"
+            assert len(os.listdir(folder)) == 1
+        finally:
+            process.send_signal(getattr(signal, name))
+    until(lambda: os.listdir(folder) == [])

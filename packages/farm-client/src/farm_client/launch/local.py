@@ -19,13 +19,20 @@ from ..origin import absolute, find_module, is_installed, is_standard
 __all__ = ["LocalServer"]
 
 # As ``python -m farm_server``, but that would find modules in the working directory. They are the
-# client's to give, as to any server: then it sees when they change.
+# client's to give, as to any server: then it sees when they change. In the end it removes its
+# folder, which nobody else does if the client was killed.
 _RUN = """\
-import sys
+import os, sys
 if sys.path[:1] == [""]:
     del sys.path[0]
 from farm_server.cli import main
-main()"""
+try:
+    main()
+finally:
+    try:
+        os.rmdir(os.path.dirname(sys.argv[1].partition("://")[2]))
+    except OSError:
+        pass"""
 
 #: How long a server may take to start and to end, in seconds.
 _START_SECONDS = 30.0
