@@ -104,14 +104,14 @@ def check(kernel, server, bound):
 
 @pytest.fixture
 def interrupt(monkeypatch):
-    """Presses Ctrl-C when the main thread waits for a kernel, and some events are set."""
+    """Presses Ctrl-C when the main thread waits for a kernel without a limit, after some events."""
 
     def press(kernel, *events):
         engine = kernel._engine
         wait = engine.wait
 
         def interrupted(ready, timeout=None):
-            if threading.current_thread() is not threading.main_thread():
+            if threading.current_thread() is not threading.main_thread() or timeout is not None:
                 return wait(ready, timeout)
             monkeypatch.undo()
             assert all(event.wait(20) for event in events)

@@ -3,6 +3,7 @@
 import heapq
 import itertools
 import random
+from types import SimpleNamespace
 
 import pytest
 
@@ -206,3 +207,10 @@ def test_an_estimate_of_parts():
     estimate.update(1_000_000, 1)
     assert estimate.cost > DEPTH
     assert estimate.most == 1
+
+
+def test_the_size_of_parts_that_come_together():
+    """Is that of each, on average: not that of all."""
+    estimate = PartEstimate()
+    estimate.update(100, 2, SimpleNamespace(body=b"12345678", buffers=(b"1234",)))
+    assert estimate.size == 6

@@ -117,8 +117,10 @@ class TestIteration:
                 assert source.read <= used + window
                 assert next(stream) == used
 
-    def test_flat_memory(self, kernel):
+    def test_flat_memory(self, kernel, monkeypatch):
         """An endless input is read only so far, without a window, too."""
+        monkeypatch.setattr(module, "_PARTS", 4)
+        monkeypatch.setattr(module, "_BYTES", 1 << 60)
         source = Counter()
         gates[0] = threading.Event()
         stream = farm.pmap_iter(gated, source)
@@ -126,14 +128,15 @@ class TestIteration:
         thread = threading.Thread(target=lambda: got.append(next(stream)))
         thread.start()
         # The other worker goes on until there is no room left; then nothing is on its way but 0.
-        call, room = stream._call, module._PARTS * kernel.worker_count
+        call, room = stream._call, 4 * kernel.worker_count
         full = kernel._engine.wait(lambda: call.pending == 1 and call._number >= room, 20)
+        seen = call.pending, call._number
         assert got == []
         gates[0].set()
         thread.join()
-        assert full
+        assert full, seen
         assert got == [0]
-        assert source.read <= (module._PARTS + 2) * kernel.worker_count * module._ELEMENTS
+        assert source.read <= (4 + 2) * kernel.worker_count * module._ELEMENTS
         stream.close()
 
     def test_a_numpy_array(self, kernel):

@@ -29,7 +29,7 @@ from .progress import Bar, make_bar
 __all__ = ["Call", "Part"]
 
 #: For so long, in seconds, parts are made without a look at what has arrived meanwhile: long
-#: enough for all that should be on their way, unless the input is slow.
+#: enough for all that should be on their way. An input that takes longer than that is slow.
 _TURN = 0.005
 
 #: What part of the time that a slow input takes is spent waiting for what it led to, before it is
@@ -169,6 +169,7 @@ class Call:
         """
         sizes, pieces = self._sizes, self._pieces
         since = perf_counter()
+        drawn = 0.0
         while self._more:
             workers = max(1, self._kernel.worker_count)
             if self.pending >= sizes.ahead(workers):
@@ -180,7 +181,10 @@ class Call:
                 size = min(size, room)
                 if size <= 0:
                     return
+            before = perf_counter()
             piece = pieces.take(size)
+            now = perf_counter()
+            drawn += now - before
             if piece is None:
                 self._more = False
                 return
@@ -190,10 +194,11 @@ class Call:
             part = Part(self._function, self._options, self, self._number, piece)
             part.alone = self._number >= workers > self.pending
             self._number += 1
-            part.begun = perf_counter()
+            part.begun = now
             self._put(part)
-            spent = perf_counter() - since
-            if spent > _TURN and self._engine.wait(self._ready, spent * _SHARE):
+            if now - since > _TURN and self._done:
+                return
+            if drawn > _TURN and self._engine.wait(self._ready, drawn * _SHARE):
                 return
 
     def _put(self, part: Part) -> None:

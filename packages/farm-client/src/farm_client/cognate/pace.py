@@ -190,7 +190,7 @@ class PartEstimate(Estimate):
 
     Attributes:
         latest: What the parts of the latest result took each, in microseconds.
-        size: How many bytes the latest result had.
+        size: How many bytes the parts of the latest result have each.
         long: What takes longer is not sent ahead of time.
     """
 
@@ -206,7 +206,7 @@ class PartEstimate(Estimate):
         """Take note of results of parts; see `Estimate.update`."""
         self.latest = micros / count
         if frame is not None:
-            self.size = len(frame.body) + sum(map(len, frame.buffers))
+            self.size = (len(frame.body) + sum(map(len, frame.buffers))) // count
         ahead = self.latest < self.long
         self.cost = DEPTH / 2 if ahead else 2 * DEPTH
         self.most = 2 if ahead else 1
