@@ -8,6 +8,7 @@ the second, for in the first caches fill.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -114,7 +115,8 @@ def _life(
             proxy.cut()
         elif deed == 1:
             for pid in children(server):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # one of a kernel that has just ended
+                    os.kill(pid, signal.SIGKILL)
         elif deed == 2:
             farm.future("time:sleep", 1e6)
         ledger.close(60)

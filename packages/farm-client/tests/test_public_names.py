@@ -2,6 +2,9 @@
 
 import importlib
 import pkgutil
+import subprocess
+import sys
+import textwrap
 
 import pytest
 
@@ -79,3 +82,80 @@ def test_tracebacks_and_documentation_have_docstrings():
     """Whatever is exported explains itself."""
     for name in set(farm.__all__) - {"__version__"}:
         assert getattr(farm, name).__doc__, name
+
+
+def in_a_fresh_interpreter(program):
+    """What a program prints, which nothing was imported for yet."""
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, timeout=60, check=True)
+    return done.stdout.decode().split()
+
+
+#: What takes long to import and what few programs use.
+SPARED = """
+_hashlib _ssl asyncio cloudpickle email joblib multiprocessing numpy platform ssl tqdm
+farm_client.cognate farm_client.foreign farm_client.joblib farm_client.ptree farm_client.trace
+farm_common.guest farm_common.parts farm_common.ssh
+"""
+
+
+def test_importing_the_package_brings_little():
+    """Nothing that is slow to import, or large, before a program uses it."""
+    program = """
+        import sys
+        before = set(sys.modules)
+        import farm_client
+        print(*sorted(set(sys.modules) - before))
+        """
+    brought = in_a_fresh_interpreter(program)
+    assert "farm_client.kernel" in brought
+    assert not [name for name in SPARED.split() if name in brought]
+
+
+def test_what_is_imported_later_is_there_from_the_start():
+    """In ``dir()``, by ``import *``, and as an attribute, always the same; others are an error."""
+    program = """
+        import sys
+        import farm_client as farm
+
+        assert {*farm.__all__, "cognate", "joblib", "kernel", "ptree", "ssh"} <= set(dir(farm))
+        assert "pmap" not in vars(farm)
+        assert farm.pmap is farm.pmap is vars(farm)["pmap"] is farm.cognate.pmap
+        assert farm.Ptree is farm.ptree.Ptree is farm.cognate.Ptree
+        assert farm.joblib is sys.modules["farm_client.joblib"]
+        try:
+            farm.pmapp
+        except AttributeError as error:
+            assert str(error) == "module 'farm_client' has no attribute 'pmapp'", error
+        else:
+            raise AssertionError
+        from farm_client import *
+        assert pmap is farm.pmap and psort is farm.psort and "joblib" not in dir()
+        print("whole")
+        """
+    assert in_a_fresh_interpreter(program) == ["whole"]
+
+
+def test_many_threads_may_ask_first():
+    """All get the same function, and none an unfinished module."""
+    program = """
+        import sys, threading
+        import farm_client as farm
+
+        sys.setswitchinterval(1e-6)
+        gate, found = threading.Barrier(8), []
+
+        def ask(name):
+            gate.wait(30)
+            found.append((name, getattr(farm, name)))
+
+        names = ["pmap", "Ptree", "preduce", "Stream"] * 2
+        threads = [threading.Thread(target=ask, args=(name,)) for name in names]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert len(found) == 8 and all(getattr(farm, name) is value for name, value in found)
+        print("same")
+        """
+    assert in_a_fresh_interpreter(program) == ["same"]

@@ -1,5 +1,7 @@
 """farm: lparallel's API over machines. ``import farm_client as farm``."""
 
+from typing import TYPE_CHECKING
+
 from farm_common.errors import (
     AddressError,
     AuthError,
@@ -24,45 +26,8 @@ from farm_common.errors import (
 from farm_common.logs import set_up_logging
 from farm_common.shipping import Shared
 
-from . import joblib as joblib  # not in __all__: `import *` must not hide the real one
-from . import ssh as ssh  # likewise
+from . import ssh as ssh  # not in __all__, as joblib: `import *` must not hide the real one
 from .__about__ import __version__
-from .cognate import (
-    Stream,
-    pand,
-    pcount,
-    pcount_if,
-    pcount_if_not,
-    pdotimes,
-    pevery,
-    pfind,
-    pfind_if,
-    pfind_if_not,
-    pfuncall,
-    plet,
-    plet_if,
-    pmap,
-    pmap_into,
-    pmap_iter,
-    pmap_reduce,
-    pmapc,
-    pmapcan,
-    pmapcar,
-    pmapcon,
-    pmapl,
-    pmaplist,
-    pmaplist_into,
-    pnotany,
-    pnotevery,
-    por,
-    preduce,
-    preduce_partial,
-    premove,
-    premove_if,
-    premove_if_not,
-    psome,
-    psort,
-)
 from .kernel import (
     Channel,
     Kernel,
@@ -101,9 +66,50 @@ from .promise import (
     promise,
     speculate,
 )
-from .ptree import Ptree
 from .task import shared
 from .workers import WorkerInfo
+
+if TYPE_CHECKING:
+    from . import cognate as cognate
+    from . import joblib as joblib
+    from . import ptree as ptree
+    from .cognate import (
+        Stream,
+        pand,
+        pcount,
+        pcount_if,
+        pcount_if_not,
+        pdotimes,
+        pevery,
+        pfind,
+        pfind_if,
+        pfind_if_not,
+        pfuncall,
+        plet,
+        plet_if,
+        pmap,
+        pmap_into,
+        pmap_iter,
+        pmap_reduce,
+        pmapc,
+        pmapcan,
+        pmapcar,
+        pmapcon,
+        pmapl,
+        pmaplist,
+        pmaplist_into,
+        pnotany,
+        pnotevery,
+        por,
+        preduce,
+        preduce_partial,
+        premove,
+        premove_if,
+        premove_if_not,
+        psome,
+        psort,
+    )
+    from .ptree import Ptree
 
 __all__ = [
     "AddressError",
@@ -199,5 +205,24 @@ __all__ = [
     "try_receive_result",
     "worker_index",
 ]
+
+if not TYPE_CHECKING:  # or a checker would believe in any name
+    import importlib
+
+    #: What the first task does not wait for, imported when a program first asks for it.
+    _LATER = ("cognate", "joblib", "ptree")
+
+    def __getattr__(name):
+        if name in _LATER:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{__name__}.cognate"), name)
+        globals()[name] = value  # so that it is looked up once
+        return value
+
+    def __dir__():
+        return sorted({*globals(), *__all__, *_LATER})
+
 
 set_up_logging()

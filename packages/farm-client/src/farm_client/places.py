@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Executor
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from farm_common.address import Address, AddressLike, parse_address
 
-from .foreign import ForeignSite
-from .site import Site
+if TYPE_CHECKING:
+    from .foreign import ForeignSite
+    from .site import Site
 
 __all__ = ["Place", "is_at", "list_places", "parse_place"]
 
@@ -28,7 +29,7 @@ def parse_place(place: Place) -> Union[Address, Executor]:
 
 def is_at(site: Union[Site, ForeignSite], place: Union[Address, Executor]) -> bool:
     """Whether a site is that of an address or executor."""
-    if isinstance(site, ForeignSite):
+    if site.foreign:
         return site.executor is place
     return not isinstance(place, Executor) and str(site.address) == str(place)
 

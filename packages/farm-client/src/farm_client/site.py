@@ -7,7 +7,7 @@ import logging
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Callable, Optional
+from typing import Callable, Literal, Optional
 
 from farm_common.address import Address
 from farm_common.deadline import Deadline
@@ -58,6 +58,7 @@ class Site:
 
     Attributes:
         links: By the index of the worker; lost ones until they are replaced.
+        foreign: That its workers do not belong to an executor of the user's.
         leaving: Whether the kernel is about to do without this address.
         stopped: Set when no more connections are wanted.
         repairs: The threads that replace lost workers.
@@ -65,6 +66,8 @@ class Site:
         stillbirths: How long to pause after workers that died before any task of the
             user's, by their index.
     """
+
+    foreign: Literal[False] = False
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from typing import Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from farm_common.address import Address
 from farm_common.deadline import Deadline
@@ -20,7 +20,6 @@ from farm_common.security import Authenticator
 from . import interrupts
 from .capacity import make_room
 from .engine import Engine
-from .foreign import ForeignSite
 from .job import Job
 from .kill import Target, find_targets, kill_at
 from .leave import take_leave
@@ -32,6 +31,9 @@ from .pool import at_once
 from .repair import repair
 from .setup import Setup
 from .site import Site
+
+if TYPE_CHECKING:
+    from .foreign import ForeignSite
 
 __all__ = ["Sites"]
 
@@ -77,7 +79,7 @@ class Sites:
     def refuse_foreign(self, what: str) -> None:
         """Raise `UnsupportedError` if any worker belongs to an executor of the user's."""
         for site in self._all:
-            if isinstance(site, ForeignSite):
+            if site.foreign:
                 raise site.unable(what)
 
     # they come and go
@@ -101,7 +103,7 @@ class Sites:
         with self.changing:
             self._refuse_ended()
             site = self._site(place)
-            if self.setup and isinstance(site, ForeignSite):
+            if self.setup and site.foreign:
                 site.stop()
                 raise site.unable("set up each of its workers")
             self._connect([site], Deadline(timeout))
@@ -160,7 +162,7 @@ class Sites:
             interrupts.unguard()
 
     def _take_leave(self, left: dict[Union[Site, ForeignSite], list[Link]]) -> None:
-        own = [(site, links) for site, links in left.items() if isinstance(site, Site)]
+        own = [(site, links) for site, links in left.items() if not site.foreign]
         take_leave(own, self.engine.unheard)
 
     def _refuse_ended(self) -> None:
@@ -170,14 +172,15 @@ class Sites:
 
     def _site(self, address: Union[Address, Executor]) -> Union[Site, ForeignSite]:
         if isinstance(address, Executor):
+            from .foreign import ForeignSite  # most programs have no use for it
+
             return ForeignSite(address, self._name, self._elsewhere)
         return Site(address, self._name, self._auth, self._output, self._replay)
 
     def _elsewhere(self, site: Union[Site, ForeignSite]) -> bool:
         """Whether the kernel has workers at another address than this one."""
         return any(
-            other is not site and not (isinstance(other, ForeignSite) and other.broken)
-            for other in self._all
+            other is not site and not (other.foreign and other.broken) for other in self._all
         )
 
     def _connect(self, sites: Sequence[Union[Site, ForeignSite]], deadline: Deadline) -> None:
@@ -225,7 +228,7 @@ class Sites:
     def _lost(self, link: Link, error: BaseException) -> None:
         for site in self._all:
             if site.links.get(link.index) is link:
-                if isinstance(site, ForeignSite):
+                if site.foreign:
                     site.repair(link, error, self.engine)
                 else:
                     repair(site, link, error, self.engine)
@@ -263,7 +266,7 @@ class Sites:
     def _by_site(self, targets: Sequence[Target]) -> Iterator[tuple[Site, list[Target]]]:
         """Tasks by the site that they were sent to."""
         for site in self._all:
-            if isinstance(site, ForeignSite):
+            if site.foreign:
                 continue  # nobody there can
             links = set(site.links.values())
             there = [target for target in targets if target[0] in links]

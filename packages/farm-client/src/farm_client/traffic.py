@@ -9,7 +9,7 @@ import functools
 import logging
 from collections.abc import Iterable
 from time import perf_counter
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from farm_common.errors import AuthError, KernelEndedError, ProtocolError
 from farm_common.frames import Frame, Kind
@@ -30,7 +30,9 @@ from .link import Link
 from .output import Printer
 from .packer import Packer
 from .poller import READ, WRITE
-from .trace import Trace
+
+if TYPE_CHECKING:
+    from .trace import Trace
 
 __all__ = ["Traffic"]
 

@@ -24,8 +24,7 @@ import os
 import re
 import signal
 from collections import OrderedDict
-from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
 from .cgroup import cgroup_file, read_text
 
@@ -85,11 +84,16 @@ def other_program(pid: int) -> Optional[str]:
     """
     try:
         program, ours = (os.readlink(f"/proc/{who}/exe") for who in (pid, "self"))
-        line, our_line = (Path(f"/proc/{who}/cmdline").read_bytes() for who in (pid, "self"))
+        line, our_line = (_command_line(who) for who in (pid, "self"))
     except OSError:
         return None
     # Executed anew, an interpreter has another command line, and for a moment none.
     return program if program != ours or (line and line != our_line) else None
+
+
+def _command_line(who: Union[int, str]) -> bytes:
+    with open(f"/proc/{who}/cmdline", "rb") as file:
+        return file.read()
 
 
 def signal_name(number: int) -> str:

@@ -20,8 +20,7 @@ import socket
 import sys
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.abc import InspectLoader
-from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location
 from typing import Any, Callable, Optional
 
@@ -151,7 +150,7 @@ class Importer:
             return spec
         package = given.kind == "package"
         origin = given.origin or f"<{name}>"
-        loader = GivenLoader(origin, given.text, package, self._newer)
+        loader: Any = GivenLoader(origin, given.text, package, self._newer)
         spec = ModuleSpec(name, loader, origin=origin, is_package=package)
         spec.has_location = bool(given.origin)
         if package:
@@ -264,7 +263,7 @@ class _Guard:
         return self._importer.spec(name, given)
 
 
-class GivenLoader(InspectLoader):
+class GivenLoader:
     """Makes a module from its text.
 
     Args:
@@ -279,6 +278,13 @@ class GivenLoader(InspectLoader):
         self._text = text
         self._package = package
         self._newer = newer
+
+    # Not those of `importlib.abc.InspectLoader`, which do the same: to import that brings a third
+    # of what a server imports. Errors of the module are shown without frames of the machinery.
+    exec_module = SourceFileLoader.exec_module
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Leave it to the machinery, which makes an ordinary module."""
 
     def is_package(self, fullname: str) -> bool:
         """Whether it is a package."""

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Literal
 
 from farm_common import guest
 from farm_common.deadline import Deadline
@@ -52,6 +52,8 @@ class ForeignSite:
         name: The kernel's name.
         elsewhere: Whether tasks that cannot run here could run at another address.
     """
+
+    foreign: Literal[True] = True
 
     def __init__(
         self, executor: Executor, name: str, elsewhere: Callable[[ForeignSite], bool]

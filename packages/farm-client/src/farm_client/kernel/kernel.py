@@ -7,7 +7,7 @@ import os
 import threading
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from farm_common.errors import FarmError, NoKernelError
 from farm_common.shipping.tasks import Task
@@ -19,8 +19,10 @@ from ..job import Job
 from ..options import Category, checked_category
 from ..places import Place, parse_place
 from ..sites import Sites
-from ..trace import Trace
 from ..workers import WorkerInfo, describe_worker
+
+if TYPE_CHECKING:
+    from ..trace import Trace
 
 __all__ = ["Kernel", "checked_timeout", "context"]
 
@@ -131,6 +133,8 @@ class Kernel:
             NoKernelError: The kernel has ended.
             TypeError: It is no path.
         """
+        from ..trace import Trace  # most programs have no use for it
+
         return Trace(self._engine, path, self.name)
 
     def broadcast_task(self, task: Task, /, *args: Any, **kwargs: Any) -> list[Any]:

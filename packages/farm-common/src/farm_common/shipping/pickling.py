@@ -18,7 +18,6 @@ import struct
 import threading
 import types
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any, Callable, NamedTuple, Optional, TypeVar, Union
 
 from ..errors import SerializationError
@@ -27,6 +26,7 @@ from . import belongings, diagnosis
 from .aliases import public_name, resolve
 from .by_value import is_used
 from .classes import reduce_class
+from .digests import digest
 from .functions import WithOffers, Wrapping, reduce_cell, reduce_function, reduce_module
 from .importable import is_importable
 from .pickler import Pickler
@@ -192,7 +192,7 @@ def unpack_task(body: Buffer, find: Callable[[bytes], Any]) -> Any:
 
 def _blob(data: Union[bytes, str], protocol: int) -> Blob:
     body = pickle.dumps(data, protocol)
-    return Blob(blake2b(body, digest_size=BLOB_ID_SIZE).digest(), body)
+    return Blob(digest(body, BLOB_ID_SIZE), body)
 
 
 def _cause(error: Exception) -> Optional[Exception]:

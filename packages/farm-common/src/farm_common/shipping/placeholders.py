@@ -18,7 +18,6 @@ import builtins
 import copy
 import copyreg
 import pickle
-import platform
 import reprlib
 import threading
 from collections.abc import Callable, Iterator
@@ -67,6 +66,8 @@ def placeholder_of(obj: Any) -> Optional[tuple[str, str]]:
 
 
 def _explain(cls: Any, what: str) -> str:
+    import platform  # an error is rare, and platform takes longer to import than this module
+
     here, there = ("server", "client") if table.at_worker else ("client", "server")
     name = f"{cls.__module__}.{cls.__qualname__}"
     python = f"{platform.python_implementation()} {platform.python_version()}"

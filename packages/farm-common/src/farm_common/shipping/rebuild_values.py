@@ -17,7 +17,6 @@ import gc
 import importlib
 import inspect
 import operator
-import platform
 import re
 import struct
 import sys
@@ -151,10 +150,9 @@ def partial_place() -> Any:
     """
     found = getattr(functools, "Placeholder", None)
     if found is None:
-        version = platform.python_version()
         raise TypeError(
             f"a functools.partial with a Placeholder needs Python 3.14 or later, and this is "
-            f"{version}: send a lambda instead"
+            f"{_version()}: send a lambda instead"
         )
     return found
 
@@ -434,8 +432,7 @@ def pattern(text: Any, flags: int) -> Any:
     try:
         return re.compile(text, flags)
     except re.error as error:
-        version = platform.python_version()
-        raise re.error(f"{error}: Python {version} cannot compile {text!r:.200}") from None
+        raise re.error(f"{error}: Python {_version()} cannot compile {text!r:.200}") from None
 
 
 def match(compiled: Any, method: str, string: Any, pos: int, endpos: int) -> Any:
@@ -453,10 +450,19 @@ def time_zone(key: str, cached: bool) -> Any:
     try:
         return zones.ZoneInfo(key) if cached else zones.ZoneInfo.no_cache(key)
     except zones.ZoneInfoNotFoundError:
+        import platform
+
         raise zones.ZoneInfoNotFoundError(
             f"{platform.node()} does not know the time zone {key!r}: install tzdata there, the "
-            f"package of the system or of Python {platform.python_version()}"
+            f"package of the system or of Python {_version()}"
         ) from None
+
+
+def _version() -> str:
+    """This Python's version, for errors."""
+    import platform  # they are rare, and it is slow to import
+
+    return platform.python_version()
 
 
 def syntax_node(name: str, values: dict[str, Any]) -> ast.AST:

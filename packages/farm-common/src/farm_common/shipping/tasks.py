@@ -11,12 +11,12 @@ from __future__ import annotations
 import importlib
 import types
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Any, Callable, NamedTuple, Union
 
 from ..errors import InvalidTaskError
 from ..frames import Buffer
 from .aliases import public_name
+from .digests import digest
 from .importable import is_importable
 from .pickling import Blob, Parcel, pack_task, unpack_task
 from .shared import Shared, stored
@@ -104,7 +104,7 @@ def travels_by_name(task: Any) -> bool:
 def _shipped(how: bytes, parcel: Parcel, blobs: Sequence[Blob], name: str) -> ShippedFunction:
     body = how + parcel.body
     return ShippedFunction(
-        blake2b(body, digest_size=ID_SIZE).digest(),
+        digest(body, ID_SIZE),
         body,
         blobs,
         parcel.bytecode,
