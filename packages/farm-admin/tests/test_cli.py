@@ -1,5 +1,6 @@
 """The command farm-admin."""
 
+import io
 import json
 import sys
 
@@ -163,3 +164,29 @@ def test_help(capsys, arguments):
     text = capsys.readouterr().out
     assert "examples:" in text
     assert "exit status:" in text
+
+
+def test_standard_output_that_is_closed(server, capsys, monkeypatch):
+    """The status says what there is to say."""
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run("ping", server.address) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_standard_output_that_is_full(server, capsys, monkeypatch):
+    """A line that says so, and status 1."""
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert run("ping", server.address) == 1
+        full.flush()
+    why = "farm-admin: cannot write to standard output: No space left on device\n"
+    assert capsys.readouterr().err == why
+
+
+def test_letters_that_standard_output_lacks(server, status, monkeypatch):
+    """They are shown as escapes, and the rest as it is."""
+    server.status = {**status, "name": "b\u00fccher"}
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    assert run("status", server.address) == 0
+    assert raw.getvalue().startswith(f"{server.address}  b\\xfccher\n".encode())

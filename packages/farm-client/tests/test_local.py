@@ -2,11 +2,15 @@
 
 import os
 import sys
+import tempfile
 
 import pytest
 
 import farm_common
 from farm_client.launch import local
+from farm_common.address import parse_address
+from farm_common.deadline import Deadline
+from farm_common.errors import KernelCreationError
 
 
 def path_for(python):
@@ -61,3 +65,45 @@ def test_the_working_directory():
         assert sys.path == ["/opt/lib"]
     finally:
         sys.path[:] = kept
+
+
+def test_a_prompt_after_the_program(monkeypatch):
+    """Only this program ends at one."""
+    monkeypatch.setenv("PYTHONINSPECT", "1")
+    assert "PYTHONINSPECT" not in local._environment(sys.executable)
+
+
+def test_a_working_directory_that_is_gone(monkeypatch):
+    """The server gets another one, and a path without what was relative to it."""
+
+    def gone():
+        raise FileNotFoundError(2, "No such file or directory")
+
+    assert local._place() is None
+    monkeypatch.setattr(os, "getcwd", gone)
+    monkeypatch.setattr(sys, "path", ["", "lib", "/opt/x/site-packages"])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["here", "/home/u/lib"]))
+    found = path_for(sys.executable)
+    assert found[:2] == ["/home/u/lib", "/opt/x/site-packages"]
+    assert all(map(os.path.isabs, found))
+    assert local._place() == "/"
+
+
+def test_no_room_for_its_socket(monkeypatch):
+    """The error says at once what to do; waiting would not help."""
+
+    def full(**_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    server = local.LocalServer(parse_address("local"))
+    with pytest.raises(KernelCreationError, match=r"\(No space left on device\).*TMPDIR"):
+        server.start(Deadline(None))
+    assert not server.running
+
+
+def test_a_server_that_ends_at_once():
+    """Its exit status is told."""
+    server = local.LocalServer(parse_address("local?python=/bin/false"))
+    with pytest.raises(KernelCreationError, match=r"\(exit status 1\).* /bin/false: pip install"):
+        server.start(Deadline(30.0))

@@ -5,6 +5,7 @@ import tempfile
 
 import pytest
 
+from farm_common.errors import KernelCreationError
 from farm_common.folder import private_folder
 
 
@@ -31,3 +32,27 @@ def test_a_short_place(monkeypatch):
     assert os.path.dirname(folder) == place
     os.rmdir(folder)
     os.rmdir(place)
+
+
+def test_any_umask(monkeypatch, tmp_path):
+    """This user may use it, and so remove it in the end."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = os.umask(0o777)
+    try:
+        folder = private_folder()
+    finally:
+        os.umask(before)
+    assert os.stat(folder).st_mode & 0o777 == 0o700
+    os.rmdir(folder)
+
+
+@pytest.mark.parametrize("name", ["gettempdir", "mkdtemp"])
+def test_no_room(monkeypatch, name):
+    """The error ends the attempt to make a kernel, and says what to do."""
+
+    def full(**_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, name, full)
+    with pytest.raises(KernelCreationError, match=r"\(No space left on device\): .*TMPDIR"):
+        private_folder()

@@ -45,6 +45,14 @@ def test_the_command_says_all_that_the_settings_say():
     assert again == settings
 
 
+def test_paths_with_blanks():
+    """The ready line's addresses are told apart by what was asked for."""
+    settings = make_settings(["h:0", "unix:///a b?workers=2", "[::1]:5", "unix:///a b/c"])
+    said = "h:7 unix:///a b?workers=2 [::1]:5 unix:///a b/c"
+    found = background._addresses(said, settings)
+    assert found == ("h:7", "unix:///a b?workers=2", "[::1]:5", "unix:///a b/c")
+
+
 def test_no_interpreter(monkeypatch):
     """An embedded Python may not know how to start another."""
     monkeypatch.setattr(background.sys, "executable", "")

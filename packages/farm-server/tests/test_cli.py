@@ -1,6 +1,9 @@
 """The command line, without serving."""
 
+import io
 import os
+import stat
+import sys
 
 import pytest
 
@@ -115,6 +118,50 @@ def test_a_port_file_that_cannot_be_written(serve, capsys):
     assert capsys.readouterr().err == (
         "farm-server: cannot write /nonexistent/file: No such file or directory\n"
     )
+
+
+def test_a_port_file_that_cannot_be_finished(serve, capsys, tmp_path, monkeypatch):
+    """Nothing of it is left behind."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cli.os, "replace", full)
+    assert run("--port-file", str(tmp_path / "ports")) == 1
+    assert capsys.readouterr().err.endswith("ports: No space left on device\n")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_port_file_that_is_a_pipe(serve, capsys, tmp_path):
+    """It is written to, and stays what it is; where nobody reads it, that is said."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert run("127.0.0.1:1", "--port-file", str(pipe)) == 0
+        assert os.read(reader, 100) == b"127.0.0.1:1\n"
+    finally:
+        os.close(reader)
+    assert run("--port-file", str(pipe)) == 1
+    assert f"cannot write {pipe}" in capsys.readouterr().err
+    assert stat.S_ISFIFO(os.stat(pipe).st_mode)
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_a_ready_line_with_letters_that_standard_output_lacks(serve, monkeypatch):
+    """A path is written as the system has it."""
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    assert run("unix:///tmp/\u00f6/a b") == 0
+    assert raw.getvalue() == os.fsencode("farm-server ready unix:///tmp/\u00f6/a b\n")
+
+
+def test_standard_output_that_is_full(serve, monkeypatch):
+    """The server serves all the same, and nobody writes the line later."""
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert run() == 0
+        full.flush()
 
 
 def test_connections_that_were_cut(serve, monkeypatch):

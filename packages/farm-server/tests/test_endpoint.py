@@ -1,6 +1,7 @@
 """Where a server listens, and where it refuses to."""
 
 import errno
+import fcntl
 import logging
 import os
 import shutil
@@ -241,3 +242,64 @@ def test_a_file_is_not_a_socket(listen, folder):
         listen(f"unix://{folder}/s")
     with open(f"{folder}/s") as file:
         assert file.read() == "precious"
+
+
+def test_a_file_in_place_of_the_directory(listen, folder):
+    """The error says so, and not that the socket is there already."""
+    with open(f"{folder}/f", "w"), pytest.raises(OSError, match=r"is no directory$") as caught:
+        listen(f"unix://{folder}/f/s")
+    assert caught.value.errno == errno.ENOTDIR
+
+
+def test_a_directory_that_another_server_makes(listen, folder, monkeypatch):
+    """Of two that start at once, one is a little later."""
+    make = os.mkdir
+
+    def late(path, mode):
+        make(path, mode)
+        raise FileExistsError(errno.EEXIST, "File exists")
+
+    monkeypatch.setattr(endpoint.os, "mkdir", late)
+    (end,) = listen(f"unix://{folder}/new/s")
+    assert os.path.exists(end.address.path)
+
+
+def locks(folder):
+    """Whether this folder can be locked now."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def test_one_server_at_a_time_looks_for_stale_sockets(listen, folder, monkeypatch):
+    """What it found stale is so until it listens there itself."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as old:
+        old.bind(f"{folder}/s")
+    free = []
+    remove = os.unlink
+
+    def unlink(path):
+        free.append(locks(folder))
+        remove(path)
+
+    monkeypatch.setattr(endpoint.os, "unlink", unlink)
+    listen(f"unix://{folder}/s")
+    assert free == [False]
+    assert locks(folder)
+
+
+def test_a_folder_that_somebody_keeps_locked(listen, folder, monkeypatch):
+    """It is not waited for for ever."""
+    monkeypatch.setattr(endpoint, "_TURN_SECONDS", 0.0)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        (end,) = listen(f"unix://{folder}/s")
+    finally:
+        os.close(descriptor)
+    assert os.path.exists(end.address.path)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -89,16 +91,34 @@ def main(arguments: Optional[Sequence[str]] = None) -> NoReturn:
     Args:
         arguments: What follows the command's name; from `sys.argv` if not given.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Names may have letters that it does not know; a table without them is better than none.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     try:
         options = _parser().parse_args(arguments)
         code = _certify(options) if options.command == "certs" else _run(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is where the starter closed it
+            sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has seen enough
         sys.stderr.close()
+        code = 1
+    except OSError as error:  # what goes wrong with servers and files is told where it does
+        why = error.strerror or error
+        print(f"farm-admin: cannot write to standard output: {why}", file=sys.stderr)
+        _drop_output()
         code = 1
     except KeyboardInterrupt:
         code = 130
     sys.exit(code)
+
+
+def _drop_output() -> None:
+    """Forget what could not be written: Python would complain of it again in the end."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+    sys.stdout.flush()
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -30,7 +30,7 @@ from typing import NamedTuple, Optional, Union
 from farm_common.shipping.modules import GivenModule, contents, is_module_name, python_name
 
 from .observer import observe, stop_observing
-from .origin import find_module, is_installed, is_own, is_standard, spec_of
+from .origin import absolute, find_module, is_installed, is_own, is_standard, spec_of
 
 __all__ = ["Answer", "Library"]
 
@@ -161,7 +161,7 @@ class Library:
             if len(self._absent) < _MOST_ABSENT:
                 self._absent.add(name)
                 self.due = min(self.due, 0.0)
-                for place in map(os.path.abspath, places):
+                for place in map(absolute, places):
                     if not (is_installed(place) or is_standard(place)):
                         self._folders.setdefault(place, _stamp(place))
 

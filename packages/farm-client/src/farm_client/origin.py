@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 from farm_common.shipping.modules import contents
 
-__all__ = ["find_module", "is_installed", "is_own", "is_standard", "spec_of"]
+__all__ = ["absolute", "find_module", "is_installed", "is_own", "is_standard", "spec_of"]
 
 #: Longer than a tick of any file system's clock, in seconds.
 _TICK = 3.0
@@ -27,14 +27,22 @@ _STANDARD = tuple(
 )
 
 
+def absolute(path: str) -> str:
+    """The absolute form of a path, or the path itself where the working directory is gone."""
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        return path
+
+
 def is_installed(path: str) -> bool:
     """Whether a file or folder belongs to what an installer put there."""
-    return not _INSTALLED.isdisjoint(os.path.abspath(path).split(os.sep))
+    return not _INSTALLED.isdisjoint(absolute(path).split(os.sep))
 
 
 def is_standard(path: str) -> bool:
     """Whether a file or folder belongs to the standard library."""
-    return not is_installed(path) and (os.path.abspath(path) + os.sep).startswith(_STANDARD)
+    return not is_installed(path) and (absolute(path) + os.sep).startswith(_STANDARD)
 
 
 def is_own(spec: ModuleSpec) -> bool:

@@ -7,6 +7,7 @@ import re
 import tempfile
 
 from .address import UNIX_PATH_LIMIT
+from .errors import KernelCreationError
 
 __all__ = ["private_folder"]
 
@@ -21,9 +22,17 @@ def private_folder() -> str:
     one that ssh would not take literally.
 
     Raises:
-        OSError: It cannot be made.
+        KernelCreationError: It cannot be made, and trying again would not help.
     """
-    place = os.path.abspath(tempfile.gettempdir())
-    if len(os.fsencode(place)) > UNIX_PATH_LIMIT // 2 or not _PLAIN.fullmatch(place):
-        place = os.path.join(os.sep, "tmp")
-    return tempfile.mkdtemp(prefix="farm-", dir=place)
+    try:
+        place = os.path.abspath(tempfile.gettempdir())
+        if len(os.fsencode(place)) > UNIX_PATH_LIMIT // 2 or not _PLAIN.fullmatch(place):
+            place = os.path.join(os.sep, "tmp")
+        folder = tempfile.mkdtemp(prefix="farm-", dir=place)
+        os.chmod(folder, 0o700)  # the umask may have taken even this user's rights away
+    except OSError as error:
+        raise KernelCreationError(
+            f"cannot make a folder for a private server's socket ({error.strerror or error}): "
+            "make room, or have TMPDIR name another place"
+        ) from error
+    return folder

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import os
 import pickle
 import selectors
@@ -30,6 +31,12 @@ READY = "farm-server ready "
 
 #: Modules that another process cannot import: their classes are sent whole.
 _SCRIPTS = ("__main__", "__mp_main__")
+
+#: The first descriptor that is none of the standard ones.
+_LOWEST = 3
+
+#: Has Python go on at a prompt when a program has ended; programs set it for themselves.
+_INSPECT = "PYTHONINSPECT"
 
 _START_SECONDS = 10.0
 
@@ -55,7 +62,7 @@ class Background:
         trusting = all(type(auth) is NoAuth for auth in settings.auths)
         gift = b"" if trusting else _pickled(settings)
         # Until it is ready its stderr comes here, to be quoted; then it gets this process's own.
-        later = os.dup(2)
+        later = _own_stderr()
         try:
             self._process = subprocess.Popen(
                 _command(settings, log_level, later, bool(gift)),
@@ -63,6 +70,8 @@ class Background:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=[later],
+                # It is for this program: there it would end the server at a prompt.
+                env={name: value for name, value in os.environ.items() if name != _INSPECT},
             )
         finally:
             os.close(later)
@@ -72,7 +81,7 @@ class Background:
             with contextlib.suppress(BrokenPipeError):  # it says why on stderr
                 self._process.stdin.write(gift)
                 self._process.stdin.flush()
-            self.addresses = self._wait()
+            self.addresses = self._wait(settings)
         except BaseException:
             self._stop()
             raise
@@ -105,7 +114,7 @@ class Background:
             process.kill()
             process.wait()
 
-    def _wait(self) -> tuple[str, ...]:
+    def _wait(self, settings: Settings) -> tuple[str, ...]:
         """Read until the ready line; the addresses in it."""
         process = self._process
         assert process.stdout is not None
@@ -121,10 +130,10 @@ class Background:
                     said[key.fd] += data
                     if not data:
                         selector.unregister(key.fd)
-                out = said[process.stdout.fileno()].decode("utf-8", "surrogateescape")
+                out = os.fsdecode(said[process.stdout.fileno()])
                 if out.startswith(READY) and out.endswith("\n"):
                     self._hand_over(said[process.stderr.fileno()])
-                    return tuple(out[len(READY) :].split())
+                    return _addresses(out[len(READY) : -1], settings)
                 if deadline.expired():
                     break
         words = said[process.stderr.fileno()].decode("utf-8", "replace").strip()
@@ -145,6 +154,34 @@ class Background:
             early += pipe.read()
         if early and sys.stderr is not None:
             sys.stderr.write(early.decode("utf-8", "replace"))
+
+
+def _own_stderr() -> int:
+    """This process's standard error under another number, or nothing where it is closed.
+
+    Not under the number of a standard descriptor that is closed: there the server gets a pipe.
+    """
+    try:
+        return fcntl.fcntl(2, fcntl.F_DUPFD, _LOWEST)
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        try:
+            return fcntl.fcntl(null, fcntl.F_DUPFD, _LOWEST)
+        finally:
+            os.close(null)
+
+
+def _addresses(said: str, settings: Settings) -> tuple[str, ...]:
+    """What the ready line tells: an address for each of the settings', with its real port."""
+    found = []
+    for address in settings.addresses:
+        text = str(address)
+        # The path of a socket may have blanks in it. No host has any.
+        if address.kind != "unix" or not said.startswith(text):
+            text = said.partition(" ")[0]
+        found += [text] if text else []
+        said = said[len(text) + 1 :]
+    return tuple(found)
 
 
 def _raise_failure(status: int, words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import pickle
@@ -93,9 +94,10 @@ def _run(options: argparse.Namespace) -> int:
             if options.port_file is not None:
                 _write_whole(options.port_file, "".join(f"{address}\n" for address in addresses))
             try:
-                print("farm-server ready", *addresses, flush=True)
+                _say(" ".join(("farm-server ready", *addresses)))
             except OSError:
                 logging.getLogger("farm.server").warning("nobody reads standard output")
+                _drop_output()
 
         drained = serve(
             settings, ready=ready, until_closed=0 if options.until_stdin_closes else None
@@ -113,6 +115,31 @@ def _run(options: argparse.Namespace) -> int:
 
 def _complain(text: str) -> None:
     print(f"farm-server: {text}", file=sys.stderr)
+
+
+def _say(line: str) -> None:
+    """Write a line to standard output, whatever it is that is there.
+
+    It holds paths, which are bytes: their encoding is the file system's, and not that of standard
+    output, which may have no such letters.
+    """
+    out = sys.stdout
+    if out is None:  # it is closed
+        return
+    if hasattr(out, "buffer"):
+        out.flush()
+        out.buffer.write(os.fsencode(line) + b"\n")
+    else:  # an object of a program's own
+        out.write(line + "\n")
+    out.flush()
+
+
+def _drop_output() -> None:
+    """Forget what could not be written: a worker would write it, and Python in the end."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+    sys.stdout.flush()
 
 
 def _occupy_standard_descriptors() -> None:
@@ -143,14 +170,27 @@ def _received(stdin: BinaryIO) -> Sequence[Authenticator]:
 
 
 def _write_whole(path: str, text: str) -> None:
-    """Write a file so that whoever reads it sees all of it or nothing."""
-    partial = f"{path}.{os.getpid()}.part"
+    """Write a file so that whoever reads it sees all of it or nothing.
+
+    A device or a pipe is written to: a file in its place would be no device any more.
+    """
+    special = os.path.exists(path) and not os.path.isfile(path)
+    partial = path if special else f"{path}.{os.getpid()}.part"
     try:
-        with open(partial, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-        os.replace(partial, path)
+        with open(partial, "wb", opener=_open_at_once if special else None) as file:
+            file.write(os.fsencode(text))
+        if not special:
+            os.replace(partial, path)
     except OSError as error:
+        if not special:
+            with contextlib.suppress(OSError):
+                os.unlink(partial)
         raise OSError(error.errno, f"cannot write {path}: {error.strerror}") from None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open something that is there, a named pipe that nobody reads being an error."""
+    return os.open(path, flags & ~(os.O_CREAT | os.O_TRUNC) | os.O_NONBLOCK)
 
 
 def _parser() -> argparse.ArgumentParser:

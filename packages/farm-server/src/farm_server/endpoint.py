@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import logging
 import os
 import socket
 import stat
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Optional
 
 from farm_common.address import Address
+from farm_common.deadline import Deadline
 from farm_common.errors import UnsupportedError
 from farm_common.peer import is_loopback
 
@@ -23,6 +27,11 @@ _BACKLOG = 1024
 
 #: How long a connection to an old Unix socket may take to show that somebody listens.
 _PROBE_SECONDS = 1.0
+
+#: How long to wait for another server that begins to listen in the same folder, and how often to
+#: look; longer than that takes it, with a probe.
+_TURN_SECONDS = 2.0
+_TURN_PAUSE = 0.01
 
 
 class Endpoint(NamedTuple):
@@ -167,32 +176,71 @@ def _too_open(address: Address) -> str:
 
 def _listen_unix(address: Address, insecure: bool, local_users: bool) -> Endpoint:
     path = address.path
+    folder = os.path.dirname(path)
     try:
-        _prepare_directory(os.path.dirname(path), insecure, local_users)
-        _remove_stale(path)
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            # The mode is right from the first moment; a chmod afterwards would leave a gap.
-            before = os.umask(0o111 if local_users else 0o177)
+        _prepare_directory(folder, insecure, local_users)
+        with _turn(folder):
+            _remove_stale(path)
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
-                sock.bind(path)
-            finally:
-                os.umask(before)
-            found = os.lstat(path)
-            sock.listen(_BACKLOG)
-            sock.setblocking(False)
-        except BaseException:
-            sock.close()
-            raise
+                # The mode is right from the first moment; a chmod afterwards would leave a gap.
+                before = os.umask(0o111 if local_users else 0o177)
+                try:
+                    sock.bind(path)
+                finally:
+                    os.umask(before)
+                found = os.lstat(path)
+                sock.listen(_BACKLOG)
+                sock.setblocking(False)
+            except BaseException:
+                sock.close()
+                raise
     except OSError as error:
         raise _explained(error, address) from None
     return Endpoint(sock, address, (found.st_dev, found.st_ino))
 
 
+@contextlib.contextmanager
+def _turn(folder: str) -> Iterator[None]:
+    """Have one server at a time look what is in a folder, and begin to listen there.
+
+    Else another one takes a socket for a stale one that is bound and does not listen yet, or
+    removes a new one because it has just found the old one stale. Where the folder cannot be
+    locked, or somebody keeps it locked, it is done without.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield  # what is wrong with it, if anything, will be told by what comes
+        return
+    try:
+        deadline = Deadline(_TURN_SECONDS)
+        while not _lock(descriptor) and not deadline.expired():
+            time.sleep(_TURN_PAUSE)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a folder; return False if somebody else has it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # this file system has no locks
+    return True
+
+
 def _prepare_directory(folder: str, insecure: bool, local_users: bool) -> None:
     if not os.path.isdir(folder):
-        os.mkdir(folder, 0o755 if local_users else 0o700)
-        return
+        try:
+            os.mkdir(folder, 0o755 if local_users else 0o700)
+            return
+        except FileExistsError:
+            if not os.path.isdir(folder):  # else another server made it just now
+                raise NotADirectoryError(errno.ENOTDIR, f"{folder} is no directory") from None
     mode = os.stat(folder).st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX and not insecure:
         raise UnsupportedError(

@@ -121,7 +121,10 @@ def live(birth: Birth, foreign: Iterable[Closable]) -> None:
     """
     status = 1
     try:
-        status = _live(birth, foreign)
+        # Its sockets stay open until the end of the process, so they belong to this function:
+        # with another's they would go first, and with a warning where that is wanted.
+        birth = _leave_home(birth, foreign)
+        status = _live(birth)
     except BaseException:  # it must not get into the parent's loop
         log.exception("a session of %s broke down", birth.peer)
     finally:
@@ -132,8 +135,7 @@ def live(birth: Birth, foreign: Iterable[Closable]) -> None:
             os._exit(status)
 
 
-def _live(birth: Birth, foreign: Iterable[Closable]) -> int:
-    birth = _leave_home(birth, foreign)
+def _live(birth: Birth) -> int:
     limit = frame_limit(birth.settings.memory_limit)
     if birth.settings.memory_limit is not None:
         limit_memory(birth.settings.memory_limit)

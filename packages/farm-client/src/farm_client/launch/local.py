@@ -14,18 +14,25 @@ from farm_common.deadline import Deadline
 from farm_common.errors import KernelCreationError
 from farm_common.folder import private_folder
 
-from ..origin import find_module, is_installed, is_standard
+from ..origin import absolute, find_module, is_installed, is_standard
 
 __all__ = ["LocalServer"]
 
 # As ``python -m farm_server``, but that would find modules in the working directory. They are the
-# client's to give, as to any server: then it sees when they change.
+# client's to give, as to any server: then it sees when they change. In the end it removes its
+# folder, which nobody else does if the client was killed.
 _RUN = """\
-import sys
+import os, sys
 if sys.path[:1] == [""]:
     del sys.path[0]
 from farm_server.cli import main
-main()"""
+try:
+    main()
+finally:
+    try:
+        os.rmdir(os.path.dirname(sys.argv[1].partition("://")[2]))
+    except OSError:
+        pass"""
 
 #: How long a server may take to start and to end, in seconds.
 _START_SECONDS = 30.0
@@ -94,6 +101,7 @@ class LocalServer:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=_environment(self._python),
+                cwd=_place(),
                 start_new_session=True,  # Ctrl-C is for the client
             )
         except OSError as error:
@@ -101,8 +109,13 @@ class LocalServer:
             raise KernelCreationError(f"cannot run {self._python}: {error}") from error
         line = self._read_line(deadline)
         if not line.startswith(b"farm-server ready"):
-            status = self._process.poll()
+            status = self._status(deadline)
             self._discard()
+            if status is None:
+                raise KernelCreationError(
+                    f"the local server did not get ready within {deadline.seconds or 0:.3g} s; "
+                    "what it said, if anything, is above"
+                )
             raise KernelCreationError(
                 f"the local server did not start (exit status {status}); what it said is above. "
                 f"If it is not installed for {self._python}: pip install farm-server"
@@ -121,6 +134,14 @@ class LocalServer:
         reader.start()
         reader.join(deadline.remaining())
         return line[0] if line else b""
+
+    def _status(self, deadline: Deadline) -> Optional[int]:
+        """How the process ended that has closed its output, a moment before; None if it runs."""
+        assert self._process is not None
+        try:
+            return self._process.wait(deadline.cap(_END_SECONDS))
+        except subprocess.TimeoutExpired:
+            return None
 
     def _discard(self) -> None:
         process, self._process = self._process, None
@@ -145,6 +166,7 @@ def _environment(python: str) -> dict[str, str]:
     `farm_client.library`. Those in PYTHONPATH the user passes himself.
     """
     environment = dict(os.environ)
+    environment.pop("PYTHONINSPECT", None)  # programs set it for themselves, to end at a prompt
     path = [entry for entry in environment.pop("PYTHONPATH", "").split(os.pathsep) if entry]
     if python == sys.executable:
         # Whatever it was that made this process find them: it need not be there in the other. In
@@ -153,9 +175,19 @@ def _environment(python: str) -> dict[str, str]:
         path += filter(None, map(_home, ("farm_server", "farm_common", "cloudpickle")))
     else:
         path = [entry for entry in path if not is_installed(entry)]  # made for this interpreter
+    path = [entry for entry in map(absolute, path) if os.path.isabs(entry)]
     if path:
-        environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(map(os.path.abspath, path)))
+        environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path))
     return environment
+
+
+def _place() -> Optional[str]:
+    """The server's working directory: None for this process's, unless that is gone."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return os.sep  # CPython 3.13 would not start in it
+    return None
 
 
 def _home(package: str) -> Optional[str]:
