@@ -110,6 +110,25 @@ class TestSlowInput:
         with pytest.raises(farm.TaskExecutionError, match="operand type"):
             farm.pmap(operator.neg, source())
 
+    def test_many_workers(self, kernel, monkeypatch):
+        """Each element's own time counts: those before it do not make its worker wait."""
+        now = [0.0]
+        waits = []
+
+        def source():
+            while True:
+                now[0] += 1.0
+                yield "a"
+
+        monkeypatch.setattr(module, "perf_counter", lambda: now[0])
+        with Call(ReducePart(operator.add), Draws((source(),), None)) as call:
+            monkeypatch.setattr(call._sizes, "ahead", lambda workers: 50)
+            monkeypatch.setattr(call._engine, "wait", lambda ready, timeout: waits.append(timeout))
+            while call._number < 50:
+                call.submit(most=1)
+            assert waits
+            assert set(waits) == {module._SHARE}
+
     def test_a_fast_one(self, kernel, monkeypatch):
         """As many parts are made as should be on their way."""
         monkeypatch.setattr(module, "perf_counter", lambda: 0.0)

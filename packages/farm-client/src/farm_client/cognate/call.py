@@ -29,7 +29,7 @@ from .progress import Bar, make_bar
 __all__ = ["Call", "Part"]
 
 #: For so long, in seconds, parts are made without a look at what has arrived meanwhile: long
-#: enough for all that should be on their way. An input that takes longer than that is slow.
+#: enough for all that should be on their way, unless the input is slow.
 _TURN = 0.005
 
 #: What part of the time that a slow input takes is spent waiting for what it led to, before it is
@@ -169,7 +169,6 @@ class Call:
         """
         sizes, pieces = self._sizes, self._pieces
         since = perf_counter()
-        drawn = 0.0
         while self._more:
             workers = max(1, self._kernel.worker_count)
             if self.pending >= sizes.ahead(workers):
@@ -184,7 +183,6 @@ class Call:
             before = perf_counter()
             piece = pieces.take(size)
             now = perf_counter()
-            drawn += now - before
             if piece is None:
                 self._more = False
                 return
@@ -196,9 +194,8 @@ class Call:
             self._number += 1
             part.begun = now
             self._put(part)
-            if now - since > _TURN and self._done:
-                return
-            if drawn > _TURN and self._engine.wait(self._ready, drawn * _SHARE):
+            # Of this one's time, or the more workers there are the longer they would wait.
+            if now - since > _TURN and self._engine.wait(self._ready, (now - before) * _SHARE):
                 return
 
     def _put(self, part: Part) -> None:
