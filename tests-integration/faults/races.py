@@ -133,10 +133,9 @@ def _limits(chance: random.Random) -> None:
 
 
 def _choices(chance: random.Random) -> None:
-    later = functools.partial(farm.future, operator.neg, -7)
     assert farm.por(functools.partial(operator.neg, 0), functools.partial(operator.neg, -7)) == 7
     assert farm.pand(functools.partial(operator.neg, -7), functools.partial(operator.neg, -7)) == 7
-    assert farm.force(farm.chain(later())) == 7
+    assert farm.force(farm.chain(farm.future(operator.neg, -7))) == 7
     tree = farm.Ptree()
     tree.define(0, [], functools.partial(operator.neg, -1))
     for node in range(1, 4):

@@ -2,6 +2,7 @@
 
 import operator
 import random
+import threading
 from array import array
 
 import pytest
@@ -113,12 +114,32 @@ def same(x):
     return x
 
 
+class Meeting:
+    """A number that two threads have to compare at the same time, and then any may.
+
+    Args:
+        number: The number.
+    """
+
+    barrier = threading.Barrier(2)
+    met = threading.local()
+
+    def __init__(self, number):
+        self.number = number
+
+    def __lt__(self, other):
+        if threading.current_thread() is not threading.main_thread() and not self.met.__dict__:
+            self.met.once = self.barrier.wait(20)
+        return self.number < other.number
+
+
 def test_few_are_not_divided(kernel, paper):
     """Unless it is asked for, or a key has to be computed."""
     farm.psort(range(1000))
     assert sum(paper.tasks().values()) == 1
-    farm.psort(range(5000))
+    farm.psort([Meeting(number) for number in range(5000)])
     assert sum(paper.tasks().values()) == 3
+    assert set(paper.tasks().values()) == {1, 2}
 
 
 def test_bad_arguments(kernel):
